@@ -1,0 +1,70 @@
+"""`scandock`: what an operator types."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import typer
+from aio_pika.exceptions import AMQPError
+from sqlalchemy.exc import OperationalError
+
+from libs.cli import accounts
+from libs.common.database import open_engine, upgrade
+from libs.common.errors import Retryable
+from libs.common.settings import Settings
+from libs.common.storage import ensure_bucket
+from libs.common.topology import Management, apply_policies, declare_topology
+
+app = typer.Typer(help="Scandock: XNAT-compatible image session import.", no_args_is_help=True)
+WAIT_SECONDS = 120
+
+
+@app.callback()
+def scandock() -> None:
+    """Operate a Scandock site; settings come from the environment."""
+
+
+@app.command()
+def setup() -> None:
+    """Make the tables, the broker's topology, the bucket and the first user. Safe to repeat; waits for the servers.
+
+    Reads AMQP_URL, DATABASE_URL, S3_*, AWS_* and, if set, RABBITMQ_MANAGEMENT_URL, SCANDOCK_ADMIN_USER,
+    SCANDOCK_ADMIN_PASSWORD and SCANDOCK_DEMO_PROJECT.
+    """
+    asyncio.run(_setup(Settings()))
+
+
+async def _setup(settings: Settings) -> None:
+    await _until("database", lambda: asyncio.to_thread(upgrade, settings.database_url))
+    await _until("broker", lambda: declare_topology(settings.amqp_url))
+    if management_url := os.environ.get("RABBITMQ_MANAGEMENT_URL"):
+        await _until("broker management", lambda: apply_policies(Management.of(management_url, settings.amqp_url)))
+    await _until("object store", lambda: ensure_bucket(settings.s3))
+    engine = open_engine(settings.database_url, 1)
+    admin = os.environ.get("SCANDOCK_ADMIN_USER", "")
+    if admin:
+        await accounts.ensure_admin(engine, admin, os.environ["SCANDOCK_ADMIN_PASSWORD"])
+    if demo := os.environ.get("SCANDOCK_DEMO_PROJECT"):
+        await accounts.ensure_project(engine, demo, admin)
+    await engine.dispose()
+    typer.echo("setup: done")
+
+
+async def _until(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            await step()
+        except (OSError, AMQPError, OperationalError, Retryable) as error:
+            if time.monotonic() > deadline:
+                typer.echo(f"setup: the {name} cannot be used: {error}", err=True)
+                raise typer.Exit(1) from error
+            await asyncio.sleep(1)
+        else:
+            typer.echo(f"setup: {name} ready")
+            return
+
+
+if __name__ == "__main__":
+    app()

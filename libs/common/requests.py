@@ -1,0 +1,81 @@
+"""What a client asked of one import, typed once: XNAT's parameters are translated to this and go no further."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Handler(StrEnum):
+    """The import handlers, named as `import-handler` names them."""
+
+    SI = "SI"
+
+
+class Area(StrEnum):
+    """Where a session is to live."""
+
+    ARCHIVE = "archive"
+    PREARCHIVE = "prearchive"
+
+
+class Overwrite(StrEnum):
+    """What may happen to a session that the archive already has (architecture §6)."""
+
+    NONE = "none"
+    APPEND = "append"
+    DELETE = "delete"
+
+
+class Duplicates(StrEnum):
+    """What a file that the session already has means (architecture §6)."""
+
+    IDENTICAL = "identical"
+    CONFLICT = "conflict"
+    KEEP = "keep"
+
+
+class Atomicity(StrEnum):
+    """Whether the sessions of one import land each by itself or all together (`strict=true`)."""
+
+    SESSION = "session"
+    IMPORT = "import"
+
+
+class Destination(BaseModel):
+    """Where `dest` and the label parameters send an import; None = to be read from the headers.
+
+    `project` is a project ID (aliases are resolved by the gateway). `timestamp` and `folder` name a prearchive entry.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    area: Area | None = None
+    project: str | None = None
+    subject: str | None = None
+    session: str | None = None
+    timestamp: str | None = None
+    folder: str | None = None
+
+
+class ImportRequest(BaseModel):
+    """One import as its sender wants it. Stored with the import; unknown fields of a newer version are ignored."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+
+    handler: Handler = Handler.SI
+    destination: Destination = Destination()
+    overwrite: Overwrite = Overwrite.NONE
+    overwrite_files: bool = False
+    duplicates: Duplicates = Duplicates.IDENTICAL
+    atomicity: Atomicity = Atomicity.SESSION
+    auto_archive: bool | None = None
+    quarantine: bool | None = None
+    trigger_pipelines: bool = True
+    prevent_auto_commit: bool = False
+    prevent_anon: bool = False
+    visit: str = ""
+    protocol: str = ""
+    timezone: str = ""
+    source: str = ""
+    xml_paths: dict[str, str] = {}
