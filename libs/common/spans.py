@@ -6,6 +6,7 @@ A member is (object, offset, length, encoding). Members that lie close together 
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from isal import isal_zlib
 
@@ -22,6 +23,15 @@ _LOCAL_NAMES_BYTES = 1 << 10
 
 class Damaged(Exception):  # noqa: N818 - a situation
     """The bytes are not what the container says; the text says how, without names."""
+
+
+class Decompress(Protocol):
+    """What isal's decompressor does here."""
+
+    eof: bool
+
+    def decompress(self, data: bytes | memoryview, max_length: int = ...) -> bytes:
+        """Decoded bytes, at most `max_length` where given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ def decode_head(member: Member, span: memoryview, limit: int) -> bytes:
         return bytes(payload[: min(limit, member.size_bytes)])
     try:
         return isal_zlib.decompressobj(wbits=-15).decompress(payload, limit)
-    except (isal_zlib.error, zlib.error) as error:
+    except zlib.error as error:
         raise Damaged("its deflate stream is broken") from error
 
 
@@ -116,12 +126,12 @@ def decode_pieces(member: Member, pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise Damaged("its CRC-32 is not the one that the archive states")
 
 
-def _feed(inflate: "isal_zlib._Decompress", body: bytes | memoryview) -> bytes:
+def _feed(inflate: Decompress, body: bytes | memoryview) -> bytes:
     if inflate.eof:
         return b""
     try:
         return bytes(inflate.decompress(body))
-    except (isal_zlib.error, zlib.error) as error:
+    except zlib.error as error:
         raise Damaged("its deflate stream is broken") from error
 
 
@@ -129,7 +139,7 @@ def _inflate(member: Member, payload: memoryview) -> bytes:
     inflate = isal_zlib.decompressobj(wbits=-15)
     try:
         body = bytes(inflate.decompress(payload, member.size_bytes + 1))
-    except (isal_zlib.error, zlib.error) as error:
+    except zlib.error as error:
         raise Damaged("its deflate stream is broken") from error
     if len(body) > member.size_bytes:
         raise Damaged("it inflates to more bytes than the archive states")
