@@ -3,12 +3,12 @@
 A member is (object, offset, length, encoding). Members that lie close together are read with one request.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from isal import isal_zlib
+from isal.igzip_lib import IsalError as _IsalError
 
 from libs.common.facts import Encoding, Member
 
@@ -16,6 +16,8 @@ GAP_BYTES = 256 << 10
 """Ranges closer than this are one request."""
 READ_BYTES = 8 << 20
 """No request is longer, unless one member is."""
+ISAL_ERROR = cast("type[Exception]", _IsalError)
+"""What isal raises; its stubs call it an instance."""
 _LOCAL_HEADER_BYTES = 30
 _LOCAL_NAMES_BYTES = 1 << 10
 """What a head read allows for a local header's name and extra field; a longer one costs a second read."""
@@ -95,7 +97,7 @@ def decode_head(member: Member, span: memoryview, limit: int) -> bytes:
         return bytes(payload[: min(limit, member.size_bytes)])
     try:
         return isal_zlib.decompressobj(wbits=-15).decompress(payload, limit)
-    except zlib.error as error:
+    except ISAL_ERROR as error:
         raise Damaged("its deflate stream is broken") from error
 
 
@@ -131,7 +133,7 @@ def _feed(inflate: Decompress, body: bytes | memoryview) -> bytes:
         return b""
     try:
         return bytes(inflate.decompress(body))
-    except zlib.error as error:
+    except ISAL_ERROR as error:
         raise Damaged("its deflate stream is broken") from error
 
 
@@ -139,7 +141,7 @@ def _inflate(member: Member, payload: memoryview) -> bytes:
     inflate = isal_zlib.decompressobj(wbits=-15)
     try:
         body = bytes(inflate.decompress(payload, member.size_bytes + 1))
-    except zlib.error as error:
+    except ISAL_ERROR as error:
         raise Damaged("its deflate stream is broken") from error
     if len(body) > member.size_bytes:
         raise Damaged("it inflates to more bytes than the archive states")
