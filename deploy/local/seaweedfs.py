@@ -1,0 +1,95 @@
+"""SeaweedFS as the local S3 server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.program import LOOPBACK, Program
+
+GRPC_OFFSET = 10_000  # each part also listens here, counted from its HTTP port
+
+# Volumes grow as they fill, nothing is preallocated: 128 of 1 GB hold more than 100 GB, on a small disk what fits.
+VOLUME_MB = 1024
+VOLUMES = 128
+
+
+@dataclass(frozen=True)
+class SeaweedFS:
+    """Master, volume server, filer and S3 gateway in one process, with one identity."""
+
+    directory: Path
+    port: int
+    master_port: int
+    volume_port: int
+    filer_port: int
+    access_key: str
+    secret_key: str
+    volumes: int = VOLUMES
+
+    @property
+    def url(self) -> str:
+        """The S3 endpoint."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        """Write the one identity's keys."""
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        identity = {
+            "name": "scandock",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        keys = self.directory / "s3.json"
+        keys.touch(mode=0o600)
+        keys.write_text(json.dumps({"identities": [identity]}))
+
+    def programs(self) -> list[Program]:
+        """One process. On SIGTERM it takes about 20 s to leave; SIGKILL loses nothing that was acknowledged."""
+        options = {
+            "dir": "data",
+            "ip": LOOPBACK,
+            "ip.bind": LOOPBACK,
+            "master.port": self.master_port,
+            "master.volumeSizeLimitMB": VOLUME_MB,
+            "master.telemetry": "false",
+            "volume.port": self.volume_port,
+            "volume.max": self.volumes,
+            "volume.preStopSeconds": 1,
+            "filer": "true",
+            "filer.port": self.filer_port,
+            "filer.localSocket": "filer.sock",
+            "s3": "true",
+            "s3.port": self.port,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.config": "s3.json",
+            "s3.localSocket": "s3.sock",
+            "s3.autoCreateBucket": "false",
+        }
+        command = (str(_weed()), "-logtostderr=true", "server", *(f"-{key}={value}" for key, value in options.items()))
+        growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "2"}  # volumes made at a bucket's first PUT, which waits for them
+        return [Program("seaweedfs", command, growth, directory=self.directory, stop_seconds=60)]
+
+    def set_fsync(self, bucket: str, *, deadline: float) -> None:
+        """Make the volume server sync a file of `bucket` before it is acknowledged, from now on; safe to repeat.
+
+        It does not cover the filer's own record of the file, which SeaweedFS never syncs.
+        """
+        order = f"fs.configure -locationPrefix=/buckets/{bucket}/ -fsync -apply\n"
+        command = (str(_weed()), "shell", f"-master={LOOPBACK}:{self.master_port}", f"-filer={LOOPBACK}:{self.filer_port}")
+        while True:
+            done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode == 0 and '"fsync":  true' in done.stdout:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"SeaweedFS did not take the setting:\n{done.stdout}{done.stderr}")
+            time.sleep(0.5)
+
+
+def _weed() -> Path:
+    return Path(sys.executable).parent / "weed"

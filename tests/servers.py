@@ -1,0 +1,297 @@
+"""Real servers for the tests: RabbitMQ, PostgreSQL and SeaweedFS as child processes, and the five services on them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import boto3
+import psycopg
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deploy.local.ports import is_free
+from deploy.local.postgresql import PostgreSQL
+from deploy.local.program import LOOPBACK, ROOT, SERVICES, Program, service
+from deploy.local.rabbitmq import RabbitMQ
+from deploy.local.seaweedfs import GRPC_OFFSET, SeaweedFS
+
+START_SECONDS = 120
+STOP_SECONDS = 30
+LOG_LINES = 40
+
+# Below what Linux hands out for outgoing connections, so that nobody takes one between our look and the server's start;
+# with room above for SeaweedFS's second ports.
+FIRST_PORT, LAST_PORT = 12_000, 22_000
+
+
+class StartError(Exception):
+    """A server or service did not come up; the text holds the end of its log."""
+
+
+@dataclass
+class Child:
+    """A running program with its log."""
+
+    program: Program
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def started(cls, program: Program, directory: Path, environment: Mapping[str, str]) -> Child:
+        """Start `program` in a process group of its own, its output appended to a file in `directory`."""
+        log = directory / f"{program.name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                program.command,
+                env={**environment, **program.environment},
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(program, log, process)
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal its whole group and wait until it has gone; SIGKILL when it does not."""
+        for sent in (how, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, sent)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+                return
+
+    def log_tail(self) -> str:
+        """The last lines it wrote."""
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return "\n".join([f"--- {self.log} (exit status {self.process.poll()})", *lines])
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers of this test run are, and how to get a part of them for oneself."""
+
+    amqp_url: str
+    amqp_management_url: str
+    database_url: str
+    s3_endpoint_url: str
+    s3_access_key: str
+    s3_secret_key: str
+
+    def allot(self, name: str) -> dict[str, str]:
+        """Make a virtual host, a database and a bucket `name` (3 or more of a-z, 0-9, -) and return the environment
+        of a process that is to use them."""
+        self.create_vhost(name)
+        self.create_database(name)
+        self.create_bucket(name)
+        return self.environment(name)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The variables that point a process at the virtual host, database and bucket `name`."""
+        return {
+            "AMQP_URL": self.vhost_url(name),
+            "AMQP_MANAGEMENT_URL": self.amqp_management_url,
+            "DATABASE_URL": _with_path(self.database_url, name),
+            "S3_ENDPOINT_URL": self.s3_endpoint_url,
+            "S3_BUCKET": name,
+            "AWS_ACCESS_KEY_ID": self.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": self.s3_secret_key,
+            "AWS_REGION": "us-east-1",
+        }
+
+    def vhost_url(self, name: str) -> str:
+        """The AMQP URL of the virtual host `name`."""
+        return _with_path(self.amqp_url, name)
+
+    def create_vhost(self, name: str) -> None:
+        """Make a virtual host, where our user may do everything."""
+        self._management("PUT", f"/api/vhosts/{quote(name, safe='')}")
+
+    def create_database(self, name: str) -> None:
+        """Make an empty database."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]  # names come from tests
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty bucket."""
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=self.s3_endpoint_url,
+            aws_access_key_id=self.s3_access_key,
+            aws_secret_access_key=self.s3_secret_key,
+            region_name="us-east-1",
+            config=Config(proxies={}, retries={"total_max_attempts": 1}),
+        )
+        s3.create_bucket(Bucket=name)
+
+    def _management(self, method: str, path: str) -> None:
+        account = urlsplit(self.amqp_url)
+        manager = urllib.request.HTTPPasswordMgrWithPriorAuth()
+        manager.add_password(None, self.amqp_management_url, account.username or "", account.password or "", True)
+        handlers = urllib.request.HTTPBasicAuthHandler(manager), urllib.request.ProxyHandler({})
+        request = urllib.request.Request(self.amqp_management_url + path, method=method)
+        with urllib.request.build_opener(*handlers).open(request, timeout=10):
+            pass
+
+
+@contextlib.contextmanager
+def running_servers(directory: Path) -> Iterator[Servers]:
+    """RabbitMQ, PostgreSQL (without fsync) and SeaweedFS on free ports with their data in `directory`."""
+    ports = free_ports()
+    secret = secrets.token_hex(16)
+    broker = RabbitMQ(directory / "rabbitmq", *(next(ports) for _ in range(4)), user="scandock", password=secret)
+    database = PostgreSQL(directory / "postgres", next(ports), "scandock", secret, options=("-F",))
+    store = SeaweedFS(directory / "s3", *(next(ports) for _ in range(4)), "scandock", secret, volumes=10_000)
+    servers = Servers(broker.url, broker.management_url, database.url, store.url, store.access_key, store.secret_key)
+    probes = [
+        (broker, lambda: servers.create_vhost("ready")),
+        (database, lambda: servers.create_database("ready")),
+        (store, lambda: servers.create_bucket("ready")),
+    ]
+    children: list[Child] = []
+
+    def start(server: RabbitMQ | PostgreSQL | SeaweedFS, probe: Callable[[], None]) -> None:
+        server.prepare()
+        own = [Child.started(program, directory, os.environ) for program in server.programs()]
+        children.extend(own)
+        _wait(probe, own)
+
+    try:
+        with ThreadPoolExecutor(len(probes)) as pool:
+            list(pool.map(lambda pair: start(*pair), probes))
+        yield servers
+    finally:
+        for child in children:
+            child.stop(signal.SIGQUIT if child.program.name == "postgres" else signal.SIGKILL)
+
+
+@dataclass
+class Stack:
+    """The five services on their own part of the servers."""
+
+    url: str
+    user: str
+    password: str
+    env: Mapping[str, str]
+    directory: Path
+    services: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start a service that is not running; it is up when `wait_until_ready` returns."""
+        environment = {**os.environ, **self.env}
+        self.services[name] = Child.started(service(name), self.directory, environment)
+
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Stop a service, by default as a crash."""
+        self.services[name].stop(how)
+
+    def restart(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Stop a service and start it again."""
+        self.kill(name, how)
+        self.start(name)
+
+    def wait_until_ready(self) -> None:
+        """Return when the gateway says that an upload would work."""
+        _wait(self._readyz, list(self.services.values()))
+
+    def logs(self) -> str:
+        """The end of every service's log."""
+        return "\n".join(child.log_tail() for child in self.services.values())
+
+    def _readyz(self) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.url}/readyz", timeout=5):
+            pass
+
+
+@contextlib.contextmanager
+def running_stack(servers: Servers, directory: Path, name: str) -> Iterator[Stack]:
+    """The five services on a virtual host, database and bucket `name`, set up and ready."""
+    port = next(free_ports())
+    password = secrets.token_hex(10)
+    environment = {
+        **servers.allot(name),
+        "SCANDOCK_HOST": LOOPBACK,
+        "SCANDOCK_PORT": str(port),
+        "SCANDOCK_URL": f"http://{LOOPBACK}:{port}",
+        "SCANDOCK_ADMIN_USER": "admin",
+        "SCANDOCK_ADMIN_PASSWORD": password,
+        "SCANDOCK_DEMO_PROJECT": "demo",
+        "NO_PROXY": f"{LOOPBACK},localhost",
+        "PYTHONUNBUFFERED": "1",
+    }
+    _set_up(environment)
+    stack = Stack(environment["SCANDOCK_URL"], "admin", password, environment, directory)
+    try:
+        for each in SERVICES:
+            stack.start(each)
+        stack.wait_until_ready()
+        yield stack
+    finally:
+        for child in stack.services.values():
+            child.stop()
+
+
+def free_ports() -> Iterator[int]:
+    """Ports that nobody listens on, with their SeaweedFS companions, each given once."""
+    span = LAST_PORT - FIRST_PORT
+    start = secrets.randbelow(span)
+    for step in range(span):
+        port = FIRST_PORT + (start + step) % span
+        if is_free(port) and is_free(port + GRPC_OFFSET):
+            yield port
+    raise StartError(f"no free port from {FIRST_PORT} to {LAST_PORT}")
+
+
+def _set_up(environment: Mapping[str, str]) -> None:
+    command = [str(Path(sys.executable).parent / "scandock"), "setup"]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+    if done.returncode != 0:
+        raise StartError(f"scandock setup ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def _wait(probe: Callable[[], None], children: list[Child]) -> None:
+    """Return when `probe` does not raise any more.
+
+    Raises:
+        StartError: a child has ended, or the time is over.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            probe()
+        except (OSError, psycopg.Error, BotoCoreError, ClientError, json.JSONDecodeError) as error:
+            ended = any(child.process.poll() is not None for child in children)
+            if ended or time.monotonic() > deadline:
+                raise StartError("\n".join([str(error), *(child.log_tail() for child in children)])) from error
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+def port_accepts(port: int) -> bool:
+    """Whether something listens on this loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
