@@ -1,4 +1,4 @@
-"""Real servers for the tests: RabbitMQ, PostgreSQL and SeaweedFS as child processes, and the five services on them."""
+"""Real servers for the tests: RabbitMQ, PostgreSQL and SeaweedFS as child processes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import boto3
 import psycopg
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from psycopg.sql import SQL, Identifier
 
 from deploy.local.ports import is_free
 from deploy.local.postgresql import PostgreSQL
-from deploy.local.program import LOOPBACK, ROOT, SERVICES, Program, service
+from deploy.local.program import Program
 from deploy.local.rabbitmq import RabbitMQ
 from deploy.local.seaweedfs import GRPC_OFFSET, SeaweedFS
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -105,7 +108,7 @@ class Servers:
         """The variables that point a process at the virtual host, database and bucket `name`."""
         return {
             "AMQP_URL": self.vhost_url(name),
-            "AMQP_MANAGEMENT_URL": self.amqp_management_url,
+            "RABBITMQ_MANAGEMENT_URL": self.amqp_management_url,
             "DATABASE_URL": _with_path(self.database_url, name),
             "S3_ENDPOINT_URL": self.s3_endpoint_url,
             "S3_BUCKET": name,
@@ -125,11 +128,21 @@ class Servers:
     def create_database(self, name: str) -> None:
         """Make an empty database."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]  # names come from tests
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
 
     def create_bucket(self, name: str) -> None:
         """Make an empty bucket."""
-        s3 = boto3.client(
+        self._s3().create_bucket(Bucket=name)
+
+    def release(self, name: str) -> None:
+        """Remove what `allot` made, with all in it; SeaweedFS removes a bucket that is not empty."""
+        self._management("DELETE", f"/api/vhosts/{quote(name, safe='')}")
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        self._s3().delete_bucket(Bucket=name)
+
+    def _s3(self) -> S3Client:
+        return boto3.client(
             "s3",
             endpoint_url=self.s3_endpoint_url,
             aws_access_key_id=self.s3_access_key,
@@ -137,7 +150,6 @@ class Servers:
             region_name="us-east-1",
             config=Config(proxies={}, retries={"total_max_attempts": 1}),
         )
-        s3.create_bucket(Bucket=name)
 
     def _management(self, method: str, path: str) -> None:
         account = urlsplit(self.amqp_url)
@@ -154,9 +166,26 @@ def running_servers(directory: Path) -> Iterator[Servers]:
     """RabbitMQ, PostgreSQL (without fsync) and SeaweedFS on free ports with their data in `directory`."""
     ports = free_ports()
     secret = secrets.token_hex(16)
-    broker = RabbitMQ(directory / "rabbitmq", *(next(ports) for _ in range(4)), user="scandock", password=secret)
+    broker = RabbitMQ(
+        directory / "rabbitmq",
+        port=next(ports),
+        management_port=next(ports),
+        distribution_port=next(ports),
+        epmd_port=next(ports),
+        user="scandock",
+        password=secret,
+    )
     database = PostgreSQL(directory / "postgres", next(ports), "scandock", secret, options=("-F",))
-    store = SeaweedFS(directory / "s3", *(next(ports) for _ in range(4)), "scandock", secret, volumes=10_000)
+    store = SeaweedFS(
+        directory / "s3",
+        port=next(ports),
+        master_port=next(ports),
+        volume_port=next(ports),
+        filer_port=next(ports),
+        access_key="scandock",
+        secret_key=secret,
+        volumes=10_000,
+    )
     servers = Servers(broker.url, broker.management_url, database.url, store.url, store.access_key, store.secret_key)
     probes = [
         (broker, lambda: servers.create_vhost("ready")),
@@ -169,7 +198,7 @@ def running_servers(directory: Path) -> Iterator[Servers]:
         server.prepare()
         own = [Child.started(program, directory, os.environ) for program in server.programs()]
         children.extend(own)
-        _wait(probe, own)
+        wait(probe, own)
 
     try:
         with ThreadPoolExecutor(len(probes)) as pool:
@@ -180,71 +209,9 @@ def running_servers(directory: Path) -> Iterator[Servers]:
             child.stop(signal.SIGQUIT if child.program.name == "postgres" else signal.SIGKILL)
 
 
-@dataclass
-class Stack:
-    """The five services on their own part of the servers."""
-
-    url: str
-    user: str
-    password: str
-    env: Mapping[str, str]
-    directory: Path
-    services: dict[str, Child] = field(default_factory=dict)
-
-    def start(self, name: str) -> None:
-        """Start a service that is not running; it is up when `wait_until_ready` returns."""
-        environment = {**os.environ, **self.env}
-        self.services[name] = Child.started(service(name), self.directory, environment)
-
-    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Stop a service, by default as a crash."""
-        self.services[name].stop(how)
-
-    def restart(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Stop a service and start it again."""
-        self.kill(name, how)
-        self.start(name)
-
-    def wait_until_ready(self) -> None:
-        """Return when the gateway says that an upload would work."""
-        _wait(self._readyz, list(self.services.values()))
-
-    def logs(self) -> str:
-        """The end of every service's log."""
-        return "\n".join(child.log_tail() for child in self.services.values())
-
-    def _readyz(self) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/readyz", timeout=5):
-            pass
-
-
-@contextlib.contextmanager
-def running_stack(servers: Servers, directory: Path, name: str) -> Iterator[Stack]:
-    """The five services on a virtual host, database and bucket `name`, set up and ready."""
-    port = next(free_ports())
-    password = secrets.token_hex(10)
-    environment = {
-        **servers.allot(name),
-        "SCANDOCK_HOST": LOOPBACK,
-        "SCANDOCK_PORT": str(port),
-        "SCANDOCK_URL": f"http://{LOOPBACK}:{port}",
-        "SCANDOCK_ADMIN_USER": "admin",
-        "SCANDOCK_ADMIN_PASSWORD": password,
-        "SCANDOCK_DEMO_PROJECT": "demo",
-        "NO_PROXY": f"{LOOPBACK},localhost",
-        "PYTHONUNBUFFERED": "1",
-    }
-    _set_up(environment)
-    stack = Stack(environment["SCANDOCK_URL"], "admin", password, environment, directory)
-    try:
-        for each in SERVICES:
-            stack.start(each)
-        stack.wait_until_ready()
-        yield stack
-    finally:
-        for child in stack.services.values():
-            child.stop()
+def unique_name() -> str:
+    """A new name that a virtual host, a database and a bucket can have."""
+    return f"test-{secrets.token_hex(6)}"
 
 
 def free_ports() -> Iterator[int]:
@@ -258,16 +225,7 @@ def free_ports() -> Iterator[int]:
     raise StartError(f"no free port from {FIRST_PORT} to {LAST_PORT}")
 
 
-def _set_up(environment: Mapping[str, str]) -> None:
-    command = [str(Path(sys.executable).parent / "scandock"), "setup"]
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=False
-    )
-    if done.returncode != 0:
-        raise StartError(f"scandock setup ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-
-
-def _wait(probe: Callable[[], None], children: list[Child]) -> None:
+def wait(probe: Callable[[], None], children: list[Child]) -> None:
     """Return when `probe` does not raise any more.
 
     Raises:
@@ -288,10 +246,3 @@ def _wait(probe: Callable[[], None], children: list[Child]) -> None:
 
 def _with_path(url: str, path: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
-
-
-def port_accepts(port: int) -> bool:
-    """Whether something listens on this loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,1 +1,4 @@
-"""What `make up`, `make down`, `make test` and `make check` run. Standard library only: it runs before anything is installed."""
+"""What `make up`, `make down`, `make test` and `make check` run.
+
+Standard library only, but for asking the supervisor: installing comes first.
+"""

@@ -21,7 +21,7 @@ def stop(current: settings.Settings) -> int:
     if head is not None:
         head.send(signal.SIGTERM)
         processes.wait_until_gone([head], SUPERVISOR_SECONDS)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # SIGINT stops PostgreSQL without waiting for clients
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # to PostgreSQL, SIGINT is its fast shutdown
         ours += processes.marked(current.instance)
         for process in ours:
             process.send(number)

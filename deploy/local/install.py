@@ -81,7 +81,9 @@ def install_distribution(extra: str) -> None:
 
 
 def _works() -> bool:
-    return PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    if not PYTHON.exists():
+        return False
+    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
 
 
 def _containing(extra: str) -> tuple[str, ...]:

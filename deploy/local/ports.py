@@ -78,7 +78,7 @@ def listeners(ports: Mapping[str, int], variables: Iterable[str]) -> list[Listen
             numbers.append(ports[variable] + GRPC_OFFSET)
         for number in numbers:
             if number > HIGHEST:
-                raise PortError(f"port {number} for {variable} is out of range: set {variable} (for example S3_PORT=8333)")
+                raise PortError(f"port {number} is out of range: set {variable} (SeaweedFS also takes port + 10000)")
             if number in wanted:
                 raise PortError(f"port {number} is wanted for {wanted[number]} and {variable}: set one of them")
             wanted[number] = variable

@@ -81,7 +81,12 @@ class SeaweedFS:
         It does not cover the filer's own record of the file, which SeaweedFS never syncs.
         """
         order = f"fs.configure -locationPrefix=/buckets/{bucket}/ -fsync -apply\n"
-        command = (str(_weed()), "shell", f"-master={LOOPBACK}:{self.master_port}", f"-filer={LOOPBACK}:{self.filer_port}")
+        command = (
+            str(_weed()),
+            "shell",
+            f"-master={LOOPBACK}:{self.master_port}",
+            f"-filer={LOOPBACK}:{self.filer_port}",
+        )
         while True:
             done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode == 0 and '"fsync":  true' in done.stdout:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from deploy.local import ports
+from deploy.local.ports import BROKER, DATABASE, GATEWAY, STORE, Listener, chosen, listeners, resolve
 from deploy.local.postgresql import PostgreSQL
 from deploy.local.program import LOOPBACK, ROOT
 from deploy.local.rabbitmq import RabbitMQ
@@ -27,7 +27,7 @@ DEMO_PROJECT = "demo"
 
 # Setting one of these uses that server instead of a local one; the others of its line go with it.
 EXISTING = {
-    "AMQP_URL": ("AMQP_URL", "AMQP_MANAGEMENT_URL"),
+    "AMQP_URL": ("AMQP_URL", "RABBITMQ_MANAGEMENT_URL"),
     "DATABASE_URL": ("DATABASE_URL",),
     "S3_ENDPOINT_URL": ("S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
 }
@@ -62,7 +62,7 @@ class Settings:
     @property
     def ports(self) -> dict[str, int]:
         """Every port by its variable."""
-        return ports.resolve(self.choices)
+        return resolve(self.choices)
 
     @property
     def url(self) -> str:
@@ -74,8 +74,16 @@ class Settings:
         """The local broker, unless another is used."""
         if "AMQP_URL" in self.existing:
             return None
-        numbers = [self.ports[variable] for variable in ports.BROKER]
-        return RabbitMQ(VAR / "rabbitmq", *numbers, user=USER, password=self.secrets.broker)
+        ports = self.ports
+        return RabbitMQ(
+            VAR / "rabbitmq",
+            port=ports["AMQP_PORT"],
+            management_port=ports["AMQP_HTTP_PORT"],
+            distribution_port=ports["AMQP_DIST_PORT"],
+            epmd_port=ports["EPMD_PORT"],
+            user=USER,
+            password=self.secrets.broker,
+        )
 
     @property
     def database(self) -> PostgreSQL | None:
@@ -89,16 +97,24 @@ class Settings:
         """The local S3 server, unless another is used."""
         if "S3_ENDPOINT_URL" in self.existing:
             return None
-        numbers = [self.ports[variable] for variable in ports.STORE]
-        return SeaweedFS(VAR / "s3", *numbers, self.secrets.s3_access_key, self.secrets.s3_secret_key)
+        ports = self.ports
+        return SeaweedFS(
+            VAR / "s3",
+            port=ports["S3_PORT"],
+            master_port=ports["S3_MASTER_PORT"],
+            volume_port=ports["S3_VOLUME_PORT"],
+            filer_port=ports["S3_FILER_PORT"],
+            access_key=self.secrets.s3_access_key,
+            secret_key=self.secrets.s3_secret_key,
+        )
 
-    def listeners(self) -> list[ports.Listener]:
+    def listeners(self) -> list[Listener]:
         """Every socket that will be listened on."""
-        variables = list(ports.GATEWAY)
-        variables += ports.BROKER if self.broker else ()
-        variables += ports.DATABASE if self.database else ()
-        variables += ports.STORE if self.store else ()
-        return ports.listeners(self.ports, variables)
+        variables = list(GATEWAY)
+        variables += BROKER if self.broker else ()
+        variables += DATABASE if self.database else ()
+        variables += STORE if self.store else ()
+        return listeners(self.ports, variables)
 
     def client_environment(self) -> dict[str, str]:
         """The variables by which services, setup, tests and people find everything (`var/local.env`)."""
@@ -110,7 +126,7 @@ class Settings:
             "AWS_REGION": "us-east-1",
         }
         if broker := self.broker:
-            found |= {"AMQP_URL": broker.url, "AMQP_MANAGEMENT_URL": broker.management_url}
+            found |= {"AMQP_URL": broker.url, "RABBITMQ_MANAGEMENT_URL": broker.management_url}
         if database := self.database:
             found["DATABASE_URL"] = database.url
         if store := self.store:
@@ -123,7 +139,8 @@ class Settings:
         """What the supervisor and all it starts run with."""
         foreign = ("RABBITMQ_", "ERL_", "PG", "PYTHON", "AWS_", "WEED_")
         kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
-        no_proxy = ",".join(filter(None, (inherited.get("NO_PROXY", inherited.get("no_proxy", "")), LOOPBACK, "localhost")))
+        proxied = inherited.get("NO_PROXY") or inherited.get("no_proxy") or ""
+        no_proxy = f"{proxied},{LOOPBACK},localhost".lstrip(",")
         ours = {
             "SCANDOCK_HOST": LOOPBACK,
             "SCANDOCK_PORT": str(self.ports["PORT"]),
@@ -141,7 +158,7 @@ class Settings:
         """These settings with what `environment` says now; what it does not mention stays."""
         return replace(
             self,
-            choices=ports.chosen(environment, self.choices),
+            choices=chosen(environment, self.choices),
             existing=self._existing(environment),
             bucket=environment.get("S3_BUCKET") or self.bucket,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 from deploy.local import settings, supervisor
@@ -30,7 +31,7 @@ def logs() -> int:
         print("There are no logs yet.")
         return 1
     follow = ["-F"] if sys.stdout.isatty() else []
-    os.execvp("tail", ["tail", "-n", "20", *follow, *files])
+    return subprocess.run(["tail", "-n", "20", *follow, *files], check=False).returncode
 
 
 def main() -> int:

@@ -67,6 +67,7 @@ chmod=0600
 logfile_maxbytes=10MB
 logfile_backups=3
 pidfile={_escape(str(PID_FILE))}
+umask=077
 minfds={limit}
 
 [rpcinterface:supervisor]
@@ -109,7 +110,7 @@ def states() -> list[State]:
 
 def start_group(group: str) -> None:
     """Start those programs of `group` that do not run."""
-    _rpc().startProcessGroup(group, False)  # noqa: FBT003  # XML-RPC has no keywords: do not wait
+    _rpc().startProcessGroup(group, False)  # do not wait; XML-RPC has no keywords
 
 
 def stop_group(group: str) -> None:
@@ -117,7 +118,7 @@ def stop_group(group: str) -> None:
     _rpc().stopProcessGroup(group)
 
 
-def _rpc() -> Any:  # noqa: ANN401  # the methods of an XML-RPC proxy are dynamic
+def _rpc() -> Any:  # the methods of an XML-RPC proxy are dynamic
     from supervisor.xmlrpc import SupervisorTransport
 
     return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{SOCKET}")).supervisor
