@@ -6,7 +6,6 @@ retry queue and comes back; what can't succeed is parked with its reason and nev
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from pydantic import ValidationError
 
 from libs.common import telemetry
+from libs.common.envelopes import event_envelope, message_envelope
 from libs.common.errors import Poison, Retryable, ScandockError, UserError
 from libs.common.messages import Event, ImportFinished, Message
 from libs.common.topology import DEAD, EVENTS, RETRY_SECONDS, WORK, queue_name, retry_queue_name
@@ -95,9 +95,9 @@ class Broker:
 
     async def _publish(self, channel: AbstractChannel, output: Output) -> None:
         if isinstance(output, Event):
-            exchange, key, envelope = EVENTS, output.routing_key, _event_envelope(output)
+            exchange, key, envelope = EVENTS, output.routing_key, event_envelope(output)
         else:
-            exchange, key, envelope = WORK, output.TYPE, _message_envelope(output, self._service)
+            exchange, key, envelope = WORK, output.TYPE, message_envelope(output, self._service)
         target = await channel.get_exchange(exchange, ensure=False)
         await target.publish(envelope, key, mandatory=True, timeout=PUBLISH_SECONDS)
 
@@ -147,6 +147,8 @@ class Broker:
         await self._channel()
         connection = self._connection
         assert connection is not None  # noqa: S101 - just opened
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
         channels = []
         for subscription in self._subscriptions:
             channel = await connection.channel()
@@ -157,8 +159,7 @@ class Broker:
         telemetry.log().info("consuming", queues=[s.queue for s in self._subscriptions])
         try:
             while not stop.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
+                await _first(stop, lost)
                 await self._check(connection)
             for _, queue, tag in channels:
                 await queue.cancel(tag)
@@ -287,35 +288,14 @@ class Broker:
                 await asyncio.wait_for(connection.close(), 5)
 
 
+async def _first(*events: asyncio.Event) -> None:
+    """Until one of `events`, at most `WATCH_SECONDS`."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
 def _attempt(delivery: AbstractIncomingMessage) -> int:
     value = delivery.headers.get(ATTEMPT, 1)
     return value if isinstance(value, int) else 1
-
-
-def _message_envelope(message: Message, service: str) -> aio_pika.Message:
-    return aio_pika.Message(
-        message.model_dump_json().encode(),
-        content_type="application/json",
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=str(message.message_id),
-        correlation_id=str(message.import_id),
-        timestamp=time.time(),
-        type=message.TYPE,
-        app_id=f"scandock.{service}",
-    )
-
-
-def _event_envelope(event: Event) -> aio_pika.Message:
-    """Structured mode, with the attributes repeated as headers (CloudEvents AMQP binding §3.2.3)."""
-    attributes = event.model_dump(mode="json", exclude={"data"})
-    return aio_pika.Message(
-        json.dumps(event.model_dump(mode="json")).encode(),
-        content_type="application/cloudevents+json; charset=utf-8",
-        headers={f"cloudEvents_{name}": value for name, value in attributes.items()},
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=str(event.id),
-        correlation_id=event.correlationid,
-        timestamp=event.time,
-        type=event.type,
-        app_id="scandock",
-    )

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import boto3
 import botocore.exceptions
@@ -20,6 +20,9 @@ from obstore.store import S3Store as _ObstoreS3
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from libs.common.errors import Retryable
+
+if TYPE_CHECKING:
+    from obstore import PutMode
 
 PART_BYTES = 8 << 20
 PARTS_IN_FLIGHT = 3
@@ -143,8 +146,7 @@ class Store:
 
     async def replace(self, key: str, body: bytes, etag: str | None) -> str:
         with _translated(key):
-            mode = obstore_mode(etag)
-            result = await obstore.put_async(self._store, key, body, mode=mode, use_multipart=False)  # type: ignore[arg-type]
+            result = await obstore.put_async(self._store, key, body, mode=_mode(etag), use_multipart=False)
         return result["e_tag"] or ""
 
     async def read(self, key: str, start: int, length: int) -> bytes:
@@ -174,9 +176,9 @@ class Store:
             await obstore.delete_async(self._store, list(keys))
 
 
-def obstore_mode(etag: str | None) -> object:
+def _mode(etag: str | None) -> "PutMode":
     """The conditional form of a put: create only, or replace just this version."""
-    return "create" if etag is None else {"e_tag": etag, "version": None}
+    return "create" if etag is None else {"e_tag": etag}
 
 
 def s3_store(settings: S3Settings) -> Store:
