@@ -207,6 +207,7 @@ def running_servers(directory: Path) -> Iterator[Servers]:
     finally:
         for child in children:
             child.stop(signal.SIGQUIT if child.program.name == "postgres" else signal.SIGKILL)
+        store.remove_sockets()
 
 
 def unique_name() -> str:

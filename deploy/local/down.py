@@ -27,6 +27,8 @@ def stop(current: settings.Settings) -> int:
             process.send(number)
         if not processes.wait_until_gone(ours, SURVIVOR_SECONDS):
             break
+    if ours and current.store:
+        current.store.remove_sockets()
     return len(ours)
 
 

@@ -83,7 +83,7 @@ def install_distribution(extra: str) -> None:
 def _works() -> bool:
     if not PYTHON.exists():
         return False
-    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([PYTHON, "-c", "import pip"], capture_output=True, check=False).returncode == 0
 
 
 def _containing(extra: str) -> tuple[str, ...]:

@@ -75,6 +75,12 @@ class SeaweedFS:
         growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "2"}  # volumes made at a bucket's first PUT, which waits for them
         return [Program("seaweedfs", command, growth, directory=self.directory, stop_seconds=60)]
 
+    def remove_sockets(self) -> None:
+        """Remove what a stopped server leaves in /tmp, where it insists on having its gRPC sockets."""
+        parts = {"s3": self.port, "master": self.master_port, "volume": self.volume_port, "filer": self.filer_port}
+        for part, port in parts.items():
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+
     def set_fsync(self, bucket: str, *, deadline: float) -> None:
         """Make the volume server sync a file of `bucket` before it is acknowledged, from now on; safe to repeat.
 
