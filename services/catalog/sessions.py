@@ -1,0 +1,244 @@
+"""A session's rows as facts, and the mark that a change is catalogued."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common import names
+from libs.common.database import transaction
+from libs.common.errors import Retryable
+from libs.common.messages import SessionEvent
+from libs.common.schema import files, resources, scans, session_changes, sessions
+from services.catalog.catalog_xml import Catalog, Entry
+from services.catalog.catalog_xml import Scan as CatalogScan
+from services.catalog.events import Change
+from services.catalog.scan_xml import InArchive, InPrearchive, Resource, Scan
+from services.catalog.session_xml import Session
+
+LIVE = ("prearchive", "archive")
+"""The places of sessions that have documents; others are not there yet, or not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The documents of a change: the key of the session's XML, and of each changed resource's catalog by its row."""
+
+    session_key: str
+    catalogs: dict[int, str]
+
+
+async def load_change(engine: AsyncEngine, session_id: str, revision: int) -> Change:
+    """A change's row. Raises `Retryable` if it is not there (yet)."""
+    async with transaction(engine) as connection:
+        return await _change(connection, session_id, revision)
+
+
+async def _change(connection: AsyncConnection, session_id: str, revision: int) -> Change:
+    row = (
+        await connection.execute(
+            sa.select(session_changes).where(
+                session_changes.c.session_id == session_id, session_changes.c.revision == revision
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        raise Retryable("change-unknown", f"revision {revision} of session {session_id} has no row")
+    return Change(
+        session_id=row.session_id,
+        revision=row.revision,
+        import_id=row.import_id,
+        verb=row.verb,
+        event_id=row.event_id,
+        pipelines=row.pipelines,
+        resources=row.resources,
+        event=SessionEvent.model_validate(row.event),
+        project=row.project,
+        changed_at=row.changed_at,
+        is_catalogued=row.catalogued_at is not None,
+    )
+
+
+async def load_plan(engine: AsyncEngine, change: Change) -> Plan:
+    """Where the documents of `change` lie. Resources that are gone since have none."""
+    async with transaction(engine) as connection:
+        prefix = (
+            await connection.execute(sa.select(sessions.c.prefix).where(sessions.c.id == change.session_id))
+        ).scalar_one()
+        rows = await connection.execute(
+            sa.select(resources.c.id, resources.c.label, scans.c.scan_id)
+            .select_from(resources.outerjoin(scans, resources.c.scan == scans.c.id))
+            .where(resources.c.session_id == change.session_id, resources.c.id.in_(change.resources))
+            .order_by(resources.c.id)
+        )
+        return Plan(f"{prefix}session.xml", {row.id: catalog_key(prefix, row.scan_id, row.label) for row in rows})
+
+
+def catalog_key(prefix: str, scan_id: str | None, label: str) -> str:
+    """Where a resource's catalog lies (architecture §3)."""
+    return f"{prefix}{names.resource_folder(scan_id, label)}/{names.catalog_name(scan_id, label)}"
+
+
+async def mark_catalogued(connection: AsyncConnection, change: Change, catalogs: Sequence[str]) -> Change:
+    """Note once that `change` can be read, with the catalogs that were written for it; the row as it is then.
+
+    The catalogs go into the row's event, so it is told word for word the same even after a scan is renamed.
+    """
+    row = session_changes.c
+    told = sa.cast({"catalogs": list(catalogs)}, JSONB)
+    await connection.execute(
+        sa.update(session_changes)
+        .where(row.session_id == change.session_id, row.revision == change.revision, row.catalogued_at.is_(None))
+        .values(catalogued_at=datetime.now(UTC), event=row.event.op("||")(told))
+    )
+    return await _change(connection, change.session_id, change.revision)
+
+
+async def _one_moment(connection: AsyncConnection) -> None:
+    """Have all statements of this transaction see the same rows."""
+    await connection.execute(sa.text("set transaction isolation level repeatable read, read only"))
+
+
+async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key: str, bucket: str) -> Catalog | None:
+    """A resource with its files as of one moment, for the catalog at `key`; None if the session has it no more."""
+    async with transaction(engine) as connection:
+        await _one_moment(connection)
+        row = (
+            await connection.execute(
+                sa.select(
+                    sessions.c.prefix,
+                    sessions.c.project,
+                    sessions.c.revision,
+                    resources.c.label,
+                    resources.c.format,
+                    resources.c.content,
+                    resources.c.revision.label("resource_revision"),
+                    scans.c.series_instance_uid,
+                    scans.c.attributes,
+                )
+                .select_from(
+                    resources.join(sessions, resources.c.session_id == sessions.c.id).outerjoin(
+                        scans, resources.c.scan == scans.c.id
+                    )
+                )
+                .where(resources.c.id == resource, sessions.c.id == session_id, sessions.c.place.in_(LIVE))
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        entries = await _entries(connection, session_id, resource, row.resource_revision)
+    is_scan = row.series_instance_uid is not None
+    return Catalog(
+        key=key,
+        bucket=bucket,
+        prefix=row.prefix,
+        project=row.project or names.UNASSIGNED,
+        revision=row.revision,
+        label=row.label,
+        format=row.format,
+        content=row.content,
+        scan=CatalogScan(row.series_instance_uid, row.attributes) if is_scan else None,
+        entries=entries,
+    )
+
+
+async def _entries(connection: AsyncConnection, session_id: str, resource: int, revision: int) -> list[Entry]:
+    """The files of a resource; each has the revision at which its import changed the session first."""
+    brought = (
+        sa.select(session_changes.c.import_id, sa.func.min(session_changes.c.revision).label("revision"))
+        .where(session_changes.c.session_id == session_id, session_changes.c.import_id.is_not(None))
+        .group_by(session_changes.c.import_id)
+        .subquery()
+    )
+    rows = await connection.execute(
+        sa.select(
+            files.c.name,
+            files.c.object_key,
+            files.c.size_bytes,
+            files.c.md5,
+            files.c.sop_instance_uid,
+            files.c.instance_number,
+            files.c.number_of_frames,
+            files.c.created_by,
+            files.c.created_at,
+            sa.func.coalesce(brought.c.revision, revision).label("revision"),
+        )
+        .select_from(files.outerjoin(brought, files.c.import_id == brought.c.import_id))
+        .where(files.c.resource == resource)
+        .order_by(files.c.name)
+    )
+    return [Entry(**row) for row in rows.mappings()]
+
+
+async def load_session(engine: AsyncEngine, session_id: str, bucket: str) -> Session | None:
+    """A session with its scans and resources as of one moment; None if it is in neither prearchive nor archive."""
+    async with transaction(engine) as connection:
+        await _one_moment(connection)
+        row = (
+            await connection.execute(sa.select(sessions).where(sessions.c.id == session_id, sessions.c.place.in_(LIVE)))
+        ).one_or_none()
+        if row is None:
+            return None
+        by_scan = await _resources(connection, session_id)
+        found = await _scans(connection, session_id, by_scan)
+    is_archived = row.place == "archive"
+    return Session(
+        home=InArchive(row.id, f"s3://{bucket}/{row.prefix}") if is_archived else InPrearchive(),
+        project=row.project,
+        subject=(row.subject_id if is_archived else None) or row.subject_label,
+        label=row.label,
+        prearchive_path=names.prearchive_uri(row.project, row.timestamp, row.folder),
+        study_instance_uid=row.study_instance_uid,
+        xsi_type=row.xsi_type,
+        attributes=row.attributes,
+        fields=row.fields,
+        visit=row.visit,
+        protocol=row.protocol,
+        revision=row.revision,
+        scans=found,
+        resources=by_scan.get(None, []),
+    )
+
+
+async def _resources(connection: AsyncConnection, session_id: str) -> dict[int | None, list[Resource]]:
+    by_scan: dict[int | None, list[Resource]] = defaultdict(list)
+    for row in await connection.execute(
+        sa.select(resources).where(resources.c.session_id == session_id).order_by(resources.c.label)
+    ):
+        by_scan[row.scan].append(Resource(row.label, row.format, row.content, row.file_count, row.size_bytes))
+    return by_scan
+
+
+async def _scans(connection: AsyncConnection, session_id: str, by_scan: dict[int | None, list[Resource]]) -> list[Scan]:
+    frames = (
+        sa.select(resources.c.scan, sa.func.sum(files.c.number_of_frames).label("frames"))
+        .select_from(files.join(resources, files.c.resource == resources.c.id))
+        .where(resources.c.session_id == session_id, files.c.sop_instance_uid != "")
+        .group_by(resources.c.scan)
+        .subquery()
+    )
+    rows = await connection.execute(
+        sa.select(scans, sa.func.coalesce(frames.c.frames, 0).label("frames"))
+        .select_from(scans.outerjoin(frames, frames.c.scan == scans.c.id))
+        .where(scans.c.session_id == session_id)
+        .order_by(scans.c.id)
+    )
+    return [
+        Scan(
+            scan_id=row.scan_id,
+            series_instance_uid=row.series_instance_uid,
+            xsi_type=row.xsi_type,
+            type=row.type,
+            quality=row.quality,
+            note=row.note,
+            modality=row.modality,
+            frames=row.frames,
+            attributes=row.attributes,
+            resources=by_scan.get(row.id, []),
+        )
+        for row in rows
+    ]

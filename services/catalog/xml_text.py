@@ -1,0 +1,26 @@
+"""Text as XML 1.0 may hold it (pure): header values carry control characters that no XML parser accepts."""
+
+import re
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+"""XNAT's clients look for exactly this first line (clients §4)."""
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_TEXT = str.maketrans(_ESCAPES)
+_ATTRIBUTE = str.maketrans({**_ESCAPES, '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"})
+
+
+def legal(text: str) -> str:
+    """`text` without the characters that XML 1.0 §2.2 forbids; everything else stays, in any script."""
+    return _ILLEGAL.sub("", text)
+
+
+def escaped(text: str) -> str:
+    """`text` as the content of an element."""
+    return legal(text).translate(_TEXT)
+
+
+def quoted(text: str) -> str:
+    """`text` as an attribute's value, in double quotes; line breaks survive attribute normalization (§3.3.3)."""
+    return f'"{legal(text).translate(_ATTRIBUTE)}"'
