@@ -79,7 +79,7 @@ def decode(member: Member, span: memoryview) -> bytes | memoryview:
     if member.encoding is Encoding.PLAIN:
         body: bytes | memoryview = span[: member.size_bytes]
     else:
-        payload = span[_payload_offset(span) :]
+        payload = span[payload_offset(span) :]
         body = payload[: member.size_bytes] if member.encoding is Encoding.ZIP_STORED else _inflate(member, payload)
     if len(body) != member.size_bytes:
         raise Damaged(f"it holds {len(body)} of {member.size_bytes} bytes")
@@ -92,7 +92,7 @@ def decode_head(member: Member, span: memoryview, limit: int) -> bytes:
     """At most `limit` decoded bytes from the member's beginning, as far as `span` reaches. Raises `Damaged`."""
     if member.encoding is Encoding.PLAIN:
         return bytes(span[: min(limit, member.size_bytes)])
-    payload = span[_payload_offset(span) :]
+    payload = span[payload_offset(span) :]
     if member.encoding is Encoding.ZIP_STORED:
         return bytes(payload[: min(limit, member.size_bytes)])
     try:
@@ -111,7 +111,7 @@ def decode_pieces(member: Member, pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         body: bytes | memoryview = memoryview(piece)
         if first:
-            body = body[_payload_offset(memoryview(piece)) :]
+            body = body[payload_offset(memoryview(piece)) :]
             first = False
         if inflate is not None:
             body = _feed(inflate, body)
@@ -148,7 +148,7 @@ def _inflate(member: Member, payload: memoryview) -> bytes:
     return body
 
 
-def _payload_offset(span: memoryview) -> int:
+def payload_offset(span: memoryview) -> int:
     """Where the data begins behind a local file header (APPNOTE 4.3.7). Raises `Damaged`."""
     if bytes(span[:4]) != b"PK\x03\x04" or len(span) < _LOCAL_HEADER_BYTES:
         raise Damaged("there is no local file header where the archive says")
