@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from deploy.local.program import LOOPBACK, Program
@@ -16,6 +17,16 @@ GRPC_OFFSET = 10_000  # each part also listens here, counted from its HTTP port
 # Volumes grow as they fill, nothing is preallocated: 128 of 1 GB hold more than 100 GB, on a small disk what fits.
 VOLUME_MB = 1024
 VOLUMES = 128
+
+
+class Acknowledge(Enum):
+    """When a PUT is answered; the values are those of the variable S3_FSYNC.
+
+    SYNCED covers a file's bytes; the filer's record of the file is never synced by SeaweedFS 4.48 (seen by strace).
+    """
+
+    WRITTEN = "0"  # the operating system has the bytes: they survive a killed server, not a power cut
+    SYNCED = "1"  # they are on the disk; 28 % fewer PUTs of 34 KB a second, 16 at a time
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,14 @@ class SeaweedFS:
         for part, port in parts.items():
             Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
 
-    def set_fsync(self, bucket: str, *, deadline: float) -> None:
-        """Make the volume server sync a file of `bucket` before it is acknowledged, from now on; safe to repeat.
+    def acknowledge(self, bucket: str, when: Acknowledge, deadline: float) -> None:
+        """Set when a PUT into `bucket` is answered, from now on; safe to repeat.
 
-        It does not cover the filer's own record of the file, which SeaweedFS never syncs.
+        Raises:
+            TimeoutError: the server did not take it before the deadline.
         """
-        order = f"fs.configure -locationPrefix=/buckets/{bucket}/ -fsync -apply\n"
+        synced = "true" if when is Acknowledge.SYNCED else "false"
+        order = f"fs.configure -locationPrefix=/buckets/{bucket}/ -fsync={synced} -apply\n"
         command = (
             str(_weed()),
             "shell",
@@ -95,7 +108,7 @@ class SeaweedFS:
         )
         while True:
             done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=60, check=False)
-            if done.returncode == 0 and '"fsync":  true' in done.stdout:
+            if done.returncode == 0 and f'"fsync":  {synced}' in done.stdout:
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"SeaweedFS did not take the setting:\n{done.stdout}{done.stderr}")

@@ -31,6 +31,11 @@ EXISTING = {
     "DATABASE_URL": ("DATABASE_URL",),
     "S3_ENDPOINT_URL": ("S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
 }
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+class SettingsError(Exception):
+    """A variable that is missing or makes no sense; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Settings:
     choices: Mapping[str, int]
     existing: Mapping[str, str]
     bucket: str = DEFAULT_BUCKET
+    fsync: str = ""  # an Acknowledge; empty: as the store has it
 
     @property
     def ports(self) -> dict[str, int]:
@@ -155,12 +161,20 @@ class Settings:
         return kept | self.client_environment() | ours
 
     def told(self, environment: Mapping[str, str]) -> Settings:
-        """These settings with what `environment` says now; what it does not mention stays."""
+        """These settings with what `environment` says now; what it does not mention stays.
+
+        Raises:
+            PortError, SettingsError: it says something impossible.
+        """
+        fsync = environment.get("S3_FSYNC", self.fsync)
+        if fsync not in {"", "0", "1"}:
+            raise SettingsError(f"S3_FSYNC={fsync} is neither 0 nor 1")
         return replace(
             self,
             choices=chosen(environment, self.choices),
             existing=self._existing(environment),
             bucket=environment.get("S3_BUCKET") or self.bucket,
+            fsync=fsync,
         )
 
     def save(self) -> None:
@@ -174,7 +188,6 @@ class Settings:
 
     def _existing(self, environment: Mapping[str, str]) -> dict[str, str]:
         existing = dict(self.existing)
-        local = replace(self, existing={}).client_environment()
         for variable, group in EXISTING.items():
             if variable not in environment:
                 continue
@@ -182,7 +195,10 @@ class Settings:
                 existing.pop(name, None)
             if self._is_ours(variable, environment):
                 continue
-            existing |= {name: environment.get(name) or local[name] for name in group if name in environment}
+            existing |= {name: environment[name] for name in group if environment.get(name)}
+        for name in KEYS if "S3_ENDPOINT_URL" in existing else ():
+            if name not in existing:
+                raise SettingsError(f"S3_ENDPOINT_URL is set: set {name} too")
         return existing
 
     def _is_ours(self, variable: str, environment: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy.local import down, ports, processes, settings, supervisor
 from deploy.local.program import ROOT, SERVICES, Program, service
+from deploy.local.seaweedfs import Acknowledge
 from deploy.local.settings import DEMO_PROJECT, LOCAL_ENV, LOGS, VAR, Settings
 
 DEADLINE_SECONDS = 180
@@ -53,6 +54,8 @@ def start_servers(current: Settings) -> None:
         lines = [f"port {each.port} is in use by another process: set {each.variable}" for each in taken]
         first = taken[0].variable
         raise UpError("\n".join([*lines, f"for example: make up {first}={current.ports[first] + 100}"]))
+    current.save()
+    current.write_local_env()
     servers: list[Program] = []
     for server in (current.broker, current.database, current.store):
         if server is not None:
@@ -69,8 +72,8 @@ def set_up(current: Settings, deadline: float) -> None:
     Raises:
         UpError: it failed or took too long.
     """
-    if current.store and os.environ.get("S3_FSYNC") == "1":
-        current.store.set_fsync(current.bucket, deadline=deadline)
+    if current.store and current.fsync:
+        current.store.acknowledge(current.bucket, Acknowledge(current.fsync), deadline)
     command = [str(Path(sys.executable).parent / "scandock"), "setup"]
     with SETUP_LOG.open("wb") as log:
         process = subprocess.Popen(
@@ -157,6 +160,7 @@ def told_settings() -> Settings:
 
     Raises:
         UpError: it runs already, with other ones.
+        SettingsError: they are incomplete.
     """
     saved = settings.load() or settings.new()
     current = saved.told(os.environ)
@@ -178,10 +182,8 @@ def main() -> int:
             current = told_settings()
             all_run = all(state.is_running for state in supervisor.states())
             if not (supervisor.states() and all_run and is_ready(current)):
-                current.save()
-                current.write_local_env()
                 bring_up(current)
-        except (UpError, ports.PortError, RuntimeError) as error:
+        except (UpError, ports.PortError, settings.SettingsError, RuntimeError, TimeoutError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     print(greeting(current))
