@@ -16,7 +16,7 @@ from uuid import UUID
 import aio_pika
 from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, HeadersType
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
 from pydantic import ValidationError
 
 from libs.common import telemetry
@@ -82,6 +82,23 @@ class Broker:
     def is_connected(self) -> bool:
         """Whether a publish would find an open connection."""
         return self._connection is not None and not self._connection.is_closed
+
+    async def consumers(self, queue: str) -> int:
+        """How many consume `queue`; none where there is no such queue. Raises `Retryable` while the broker is away."""
+        try:
+            await self._channel()
+            assert self._connection is not None  # noqa: S101 - just opened
+            probe = await self._connection.channel()
+            try:
+                declared = await probe.declare_queue(queue, passive=True)
+            finally:
+                with contextlib.suppress(AMQPError, RuntimeError):
+                    await probe.close()
+        except ChannelNotFoundEntity:
+            return 0
+        except (AMQPError, ConnectionError, OSError, TimeoutError, RuntimeError) as error:
+            raise Retryable("broker-unavailable", f"the broker does not answer: {type(error).__name__}") from error
+        return declared.declaration_result.consumer_count or 0
 
     async def publish(self, *outputs: Output) -> None:
         """Publish persistent, mandatory and confirmed. Raises `Retryable` if any output is not confirmed."""

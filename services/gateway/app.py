@@ -1,0 +1,54 @@
+"""The web application: its routes, and how failures become answers."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+
+from libs.common.errors import ScandockError, UserError
+from services.gateway.answers import refusal
+from services.gateway.authentication import Authentication
+from services.gateway.draining import Draining
+from services.gateway.parts import Parts
+from services.gateway.routes import health, imports, logins
+from services.gateway.tree import Tree
+
+ROUTERS = (health.router, logins.router, imports.router)
+
+
+def build(parts: Parts) -> FastAPI:
+    """The application over these adapters."""
+    app = FastAPI(title="Scandock", version="1", description="XNAT's import service and what it needs around it.")
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(Authentication, accounts=parts.accounts)
+    app.add_middleware(Tree)
+    app.add_middleware(Draining)  # the outermost
+    app.add_exception_handler(ScandockError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(RequestValidationError, _refuse_parameter)
+    app.add_exception_handler(ClientDisconnect, _nobody_reads)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ScandockError)  # noqa: S101 - registered for it
+    return refusal(request.headers, error)
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    return PlainTextResponse(str(error.detail), error.status_code, error.headers)
+
+
+async def _refuse_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    names = sorted({str(each["loc"][-1]) for each in error.errors()})
+    return refusal(request.headers, UserError("parameter-invalid", f"Invalid: {', '.join(names)}"))
+
+
+async def _nobody_reads(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)

@@ -1,0 +1,207 @@
+"""The `imports` rows: accepted once, told until it is confirmed, read until they have an outcome."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import transaction
+from libs.common.errors import UserError
+from libs.common.messages import Event, ImportEvent, ImportReceived, derive
+from libs.common.names import UNASSIGNED, prearchive_uri
+from libs.common.requests import ImportRequest
+from libs.common.schema import import_batches, import_sessions, imports, sessions
+from services.gateway.uploads import Upload
+
+ATTACH_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One upload that is stored, with what its sender wants of it."""
+
+    import_id: UUID
+    login: str
+    request: ImportRequest
+    upload: Upload
+    idempotency_key: str | None = None
+
+    @property
+    def request_sha256(self) -> str:
+        """Digest of parameters and body together."""
+        text = f"{self.request.model_dump_json()}\n{self.upload.sha256}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The import that a submission has become, or joined: then `received_at` is None, and it is told already."""
+
+    import_id: UUID
+    received_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOutcome:
+    """What has become of one session of an import; `prearchive_uri` is where its entry is, or was."""
+
+    uri: str
+    outcome: str | None
+    code: str
+    detail: str
+    prearchive_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How an import stands: `outcome` is None while it runs, and `is_routed` once every session has its entry."""
+
+    outcome: str | None
+    code: str
+    detail: str
+    is_routed: bool
+    sessions: tuple[SessionOutcome, ...]
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Where the sessions are, each once, in the order of the upload."""
+        return tuple(dict.fromkeys(s.uri for s in self.sessions if s.uri))
+
+    @property
+    def prearchive_uris(self) -> tuple[str, ...]:
+        """Where their entries are while the import runs."""
+        return tuple(dict.fromkeys(s.uri or s.prearchive_uri for s in self.sessions))
+
+
+async def accept(engine: AsyncEngine, submission: Submission) -> Accepted:
+    """Write the row of a submission, or find the import that it repeats (architecture §5, Waiting).
+
+    A repeat has the same user and `Idempotency-Key`; or the same user, parameters and bytes within an hour, while
+    the first still runs.
+
+    Raises:
+        UserError: the `Idempotency-Key` was used with other parameters or bytes.
+    """
+    digest = submission.request_sha256
+    row = insert(imports).values(
+        id=submission.import_id,
+        login=submission.login,
+        request=submission.request.model_dump(mode="json"),
+        source_key=submission.upload.key,
+        source_name=submission.upload.name,
+        size_bytes=submission.upload.size_bytes,
+        sha256=submission.upload.sha256,
+        idempotency_key=submission.idempotency_key,
+        request_sha256=digest,
+    )
+    async with transaction(engine) as connection:
+        # two that arrive at the same moment: the second waits here, and finds the first
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{submission.login}/{digest}", 0))
+        await connection.execute(sa.select(lock))
+        if submission.idempotency_key is None and (running := await _running(connection, submission.login, digest)):
+            return Accepted(running, None)
+        received_at = (
+            await connection.execute(row.on_conflict_do_nothing().returning(imports.c.received_at))
+        ).scalar_one_or_none()
+        if received_at is not None:
+            return Accepted(submission.import_id, received_at)
+        return Accepted(await _of_key(connection, submission, digest), None)
+
+
+async def _running(connection: AsyncConnection, login: str, digest: str) -> UUID | None:
+    columns = imports.c
+    query = (
+        sa.select(columns.id)
+        .where(
+            columns.login == login,
+            columns.request_sha256 == digest,
+            columns.received_at > sa.func.now() - ATTACH_WITHIN,
+            columns.outcome.is_(None),
+        )
+        .order_by(columns.received_at)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def _of_key(connection: AsyncConnection, submission: Submission, digest: str) -> UUID:
+    query = sa.select(imports.c.id, imports.c.request_sha256).where(
+        imports.c.login == submission.login, imports.c.idempotency_key == submission.idempotency_key
+    )
+    row = (await connection.execute(query)).one()
+    if row.request_sha256 != digest:
+        raise UserError("idempotency-mismatch", "This Idempotency-Key was used with other parameters or another file.")
+    return UUID(str(row.id))
+
+
+def received(import_id: UUID, request: ImportRequest, size_bytes: int, at: datetime, site_id: str) -> Event:
+    """The public event of an import's arrival; the same words however often it is told."""
+    project = request.destination.project or UNASSIGNED
+    return Event.of(
+        "import.received",
+        event_id=derive("import", import_id, "received"),
+        data=ImportEvent(import_id=import_id, size_bytes=size_bytes),
+        source=f"/scandock/{site_id}",
+        subject=f"/imports/{import_id}",
+        time=at,
+        sequence="0" * 20,
+        partitionkey=str(import_id),
+        correlationid=str(import_id),
+        project=project,
+    )
+
+
+def told(
+    import_id: UUID, request: ImportRequest, size_bytes: int, at: datetime, site_id: str
+) -> list[ImportReceived | Event]:
+    """All that is to be published of an accepted import."""
+    return [ImportReceived(import_id=import_id), received(import_id, request, size_bytes, at, site_id)]
+
+
+async def mark_told(engine: AsyncEngine, import_id: UUID) -> None:
+    """The broker has confirmed what `told` made. Safe to repeat."""
+    async with transaction(engine) as connection:
+        await connection.execute(sa.update(imports).where(imports.c.id == import_id).values(told_at=sa.func.now()))
+
+
+async def ended(engine: AsyncEngine, import_ids: list[UUID]) -> list[UUID]:
+    """Those of `import_ids` that have an outcome."""
+    query = sa.select(imports.c.id).where(imports.c.id.in_(import_ids), imports.c.outcome.is_not(None))
+    async with transaction(engine) as connection:
+        return [row.id for row in await connection.execute(query)]
+
+
+async def progress(engine: AsyncEngine, import_id: UUID) -> Progress:
+    """How an import that exists stands."""
+    unrouted = (
+        sa.select(import_batches.c.id)
+        .where(import_batches.c.import_id == import_id, import_batches.c.routed_at.is_(None))
+        .exists()
+    )
+    columns = imports.c
+    query = sa.select(
+        columns.outcome, columns.code, columns.detail, sa.and_(columns.listed_at.is_not(None), sa.not_(unrouted))
+    ).where(columns.id == import_id)
+    async with transaction(engine) as connection:
+        row = (await connection.execute(query)).one()
+        found = await outcomes(connection, import_id)
+    return Progress(row.outcome, row.code, row.detail, bool(row[3]) and bool(found), found)
+
+
+async def outcomes(connection: AsyncConnection, import_id: UUID) -> tuple[SessionOutcome, ...]:
+    """The sessions of an import, in the order of the upload."""
+    each, entry = import_sessions.c, sessions.c
+    query = (
+        sa.select(each.uri, each.outcome, each.code, each.detail, entry.project, entry.timestamp, entry.folder)
+        .join_from(import_sessions, sessions, each.session_id == entry.id)
+        .where(each.import_id == import_id)
+        .order_by(each.ordinal, each.session_id)
+    )
+    return tuple(
+        SessionOutcome(r.uri, r.outcome, r.code, r.detail, prearchive_uri(r.project, r.timestamp, r.folder))
+        for r in await connection.execute(query)
+    )

@@ -1,0 +1,218 @@
+"""The body of a request becomes one object: a few parts in memory, no local disk (import semantics §1.3)."""
+
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl
+
+from libs.common.errors import Retryable, UserError
+from libs.common.storage import PART_BYTES, PARTS_IN_FLIGHT, SINGLE_PUT_BYTES, ObjectStore
+from services.gateway.forms import FIELDS, FIELDS_BYTES, Part, read_field, read_form, read_part
+
+PIECE_BYTES = 1 << 20
+UPLOAD_MEMORY = SINGLE_PUT_BYTES + PART_BYTES * (PARTS_IN_FLIGHT + 1)
+"""The most that one upload holds in memory on its way to the store."""
+NO_FILE = "Unable to identify upload format."
+"""XNAT's words for a request without a file (§1.3)."""
+
+SUFFIXES = {
+    "application/dicom": ".dcm",
+    "application/zip": ".zip",
+    "application/x-zip": ".zip",
+    "application/x-zip-compressed": ".zip",
+    "application/xar": ".xar",
+    "application/x-gtar": ".tar.gz",
+    "application/x-compressed-tar": ".tar.gz",
+    "application/x-tar": ".tar",
+    "application/tar": ".tar",
+    "application/x-gzip": ".gz",
+    "application/gzip": ".gz",
+    "application/x-bzip2": ".bz2",
+    "application/x-bzip": ".bz2",
+    "application/octet-stream": "",
+    "binary/octet-stream": "",
+    "application/pdf": ".pdf",
+}
+"""Content-Types by which a body is the file (§1.3 and those it forgot); only the name comes from them."""
+FAMILIES = ("text/", "image/", "video/", "audio/", "application/vnd.", "application/ms")
+
+
+class BodyKind(Enum):
+    """What a body is."""
+
+    FILE = "file"
+    FORM = "form"
+    FIELDS = "fields"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file as it is stored. `name` is the client's for it, and may be PHI."""
+
+    key: str
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """All that a request's body held."""
+
+    upload: Upload | None
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an upload goes, under which name where the client gives none, and how large it may be (0: any size)."""
+
+    key: str
+    name: str
+    max_bytes: int
+
+
+class Budget:
+    """Memory for uploads on their way, over all requests: what doesn't fit is refused before its body is read."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._taken = 0
+
+    @contextmanager
+    def take(self, content_length: int | None) -> Iterator[None]:
+        """Hold what an upload of `content_length` (None: unknown) can need. Raises `Retryable` if it is not there."""
+        needed = UPLOAD_MEMORY if content_length is None else min(UPLOAD_MEMORY, content_length)
+        if self._taken and self._taken + needed > self._max_bytes:
+            raise Retryable("busy", "Too many uploads are on their way; send it again in a moment.")
+        self._taken += needed
+        try:
+            yield
+        finally:
+            self._taken -= needed
+
+
+def kind_of(content_type: str, *, is_file: bool) -> BodyKind:
+    """What a body of this Content-Type is; `is_file` says that `inbody` was asked for."""
+    plain = content_type.split(";", maxsplit=1)[0].strip().lower()
+    if plain == "multipart/form-data":
+        return BodyKind.FORM
+    if is_file or plain in SUFFIXES or plain.startswith(FAMILIES):
+        return BodyKind.FILE
+    return BodyKind.FIELDS if plain == "application/x-www-form-urlencoded" else BodyKind.NONE
+
+
+def name_of(path_rest: str, content_type: str) -> str:
+    """The name of a raw body: what follows `/import/`, else `upload` and the type's suffix (§1.3)."""
+    plain = content_type.split(";", maxsplit=1)[0].strip().lower()
+    return PurePosixPath(path_rest).name or f"upload{SUFFIXES.get(plain, '')}"
+
+
+async def receive(
+    store: ObjectStore, target: Target, chunks: AsyncIterator[bytes], content_type: str, kind: BodyKind
+) -> Body:
+    """Read the whole body; a file in it is stored at the target. If this fails, nothing is stored."""
+    match kind:
+        case BodyKind.FILE:
+            return Body(await _store(store, target, chunks))
+        case BodyKind.FORM:
+            return await _receive_form(store, target, chunks, content_type)
+        case BodyKind.FIELDS:
+            return Body(None, await read_fields(chunks))
+        case BodyKind.NONE:
+            return Body(None)
+
+
+async def _receive_form(store: ObjectStore, target: Target, chunks: AsyncIterator[bytes], content_type: str) -> Body:
+    pieces = read_form(chunks, content_type)
+    upload: Upload | None = None
+    fields: list[tuple[str, str]] = []
+    size = 0
+    async for piece in pieces:
+        assert isinstance(piece, Part)  # noqa: S101 - whoever takes a part reads it up to its end
+        if piece.filename is None:
+            fields.append((piece.name, await read_field(pieces, piece.name)))
+            size += len(piece.name) + len(fields[-1][1])
+            if len(fields) > FIELDS or size > FIELDS_BYTES:
+                raise UserError("form-malformed", "The form has too many fields.")
+        elif upload is not None:
+            raise UserError("several-files", "Importer is limited to one uploaded resource at a time.")
+        else:
+            name = piece.filename.replace("\\", "/").rsplit("/", 1)[-1]
+            target = Target(target.key, name or target.name, target.max_bytes)
+            upload = await _store(store, target, read_part(pieces))
+    return Body(upload, tuple(fields))
+
+
+async def read_fields(chunks: AsyncIterator[bytes]) -> tuple[tuple[str, str], ...]:
+    """The fields of an urlencoded form, which is short."""
+    text = bytearray()
+    async for chunk in chunks:
+        text += chunk
+        if len(text) > FIELDS_BYTES:
+            raise UserError(
+                "form-malformed", f"{NO_FILE} A form this long is a file: send it with inbody=true or its own type."
+            )
+    try:
+        return tuple(parse_qsl(text.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS))
+    except ValueError as error:
+        raise UserError("form-malformed", "The form has too many fields.") from error
+
+
+class _Meter:
+    """Size and digest of what passes, which is regrouped into pieces worth a call each."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.size_bytes = 0
+        self._max_bytes = max_bytes
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    async def pieces(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        pending = bytearray()
+        async for chunk in chunks:
+            pending += chunk
+            if len(pending) >= PIECE_BYTES:
+                yield self._pass(bytes(pending))
+                pending.clear()
+        if pending:
+            yield self._pass(bytes(pending))
+
+    def _pass(self, piece: bytes) -> bytes:
+        self.size_bytes += len(piece)
+        if self._max_bytes and self.size_bytes > self._max_bytes:
+            raise UserError("limit-upload-bytes", f"The upload is larger than {self._max_bytes} bytes.")
+        self._sha256.update(piece)  # about 0.7 ms a MiB: cheaper than handing it to a thread
+        return piece
+
+
+async def _store(store: ObjectStore, target: Target, chunks: AsyncIterator[bytes]) -> Upload | None:
+    """One PUT for a small file, bounded multipart for a large one; None where there is not a byte."""
+    meter = _Meter(target.max_bytes)
+    pieces = meter.pieces(chunks)
+    head: deque[bytes] = deque()
+    async for piece in pieces:
+        head.append(piece)
+        if meter.size_bytes > SINGLE_PUT_BYTES:
+            await store.put_stream(target.key, _chain(head, pieces))
+            break
+    else:
+        if not head:
+            return None
+        await store.put(target.key, b"".join(head))
+    return Upload(target.key, target.name, meter.size_bytes, meter.sha256)
+
+
+async def _chain(head: deque[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while head:
+        yield head.popleft()
+    async for piece in rest:
+        yield piece
