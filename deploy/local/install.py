@@ -57,9 +57,10 @@ def install_packages(packages: list[str]) -> None:
         if shutil.which("sudo") is None:
             raise InstallError(f"missing: {names}; as root run: apt-get install --no-install-recommends {names}")
         command.insert(0, "sudo")
-    print(f"Installing {names} (system packages) ...", flush=True)
-    if subprocess.run(command, check=False).returncode != 0:
-        raise InstallError(f"apt-get could not install {names}; its messages are above")
+    print(f"Installing {names} (system packages, about a minute) ...", flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError(f"{done.stdout}\napt-get could not install {names}")
 
 
 def install_distribution(extra: str) -> None:

@@ -39,7 +39,7 @@ def bring_up(current: Settings) -> None:
     supervisor.start_group(supervisor.SERVERS)
     set_up(current, deadline)
     supervisor.start_group(supervisor.SERVICES)
-    wait("the gateway to be ready", lambda: is_ready(current), deadline)
+    wait("the services to be ready", lambda: is_complete(current), deadline)
 
 
 def start_servers(current: Settings) -> None:
@@ -107,6 +107,12 @@ def wait(what: str, is_done: Callable[[], bool], deadline: float) -> None:
             tell_at = now + PROGRESS_SECONDS
             print(f"  waiting for {what} ... {idle_programs()}", flush=True)
         time.sleep(0.2)
+
+
+def is_complete(current: Settings) -> bool:
+    """Whether every program runs and an upload would work."""
+    states = supervisor.states()
+    return bool(states) and all(state.is_running for state in states) and is_ready(current)
 
 
 def is_ready(current: Settings) -> bool:
@@ -180,8 +186,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             current = told_settings()
-            all_run = all(state.is_running for state in supervisor.states())
-            if not (supervisor.states() and all_run and is_ready(current)):
+            if not is_complete(current):
                 bring_up(current)
         except (UpError, ports.PortError, settings.SettingsError, RuntimeError, TimeoutError) as error:
             print(f"error: {error}", file=sys.stderr)
