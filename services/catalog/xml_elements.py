@@ -35,8 +35,8 @@ def text_element(name: str, text: str, attributes: Mapping[str, str | None] | No
 def add_texts(children: Children, texts: Mapping[str, str | None]) -> None:
     """Add an element for each text that has a value."""
     for name, text in texts.items():
-        if text is not None and legal(text).strip():
-            children.setdefault(name, []).append(text_element(name, text.strip()))
+        if told := legal(text or "").strip():
+            children.setdefault(name, []).append(text_element(name, told))
 
 
 def fill(parent: etree._Element, order: Sequence[str], children: Children) -> etree._Element:
