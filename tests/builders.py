@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 _ROOT = "1.2.826.0.1.3680043.10.1555."
 
@@ -51,11 +51,11 @@ def dataset(**elements: object) -> Dataset:
     return ds
 
 
-def dicom_bytes(ds: Dataset | None = None, transfer_syntax: str = ExplicitVRLittleEndian, **elements: object) -> bytes:
+def dicom_bytes(ds: Dataset | None = None, transfer_syntax: UID | str = ExplicitVRLittleEndian, **elements: object) -> bytes:
     """A DICOM file (PS3.10) of `ds`, or of `dataset(**elements)`."""
     ds = dataset(**elements) if ds is None else ds
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = transfer_syntax
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax)
     ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", MRImageStorage)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", uid("nothing"))
     file = io.BytesIO()
@@ -67,12 +67,14 @@ def series(count: int, name: object = 1, **elements: object) -> list[bytes]:
     """`count` images of one series, numbered from 1; `name` makes its UIDs differ from other series'."""
     return [
         dicom_bytes(
-            **{
-                "SeriesInstanceUID": uid("series", name),
-                "SOPInstanceUID": uid("instance", name, number),
-                "InstanceNumber": number,
-            }
-            | elements
+            dataset(
+                **{
+                    "SeriesInstanceUID": uid("series", name),
+                    "SOPInstanceUID": uid("instance", name, number),
+                    "InstanceNumber": number,
+                }
+                | elements
+            )
         )
         for number in range(1, count + 1)
     ]

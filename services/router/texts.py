@@ -17,6 +17,7 @@ _SIGNIFICANT_DIGITS = {"f": 7, "d": 15}
 _ENCODED = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
 _SINGLE = frozenset({b"LT", b"ST", b"UT"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_LONGEST_BYTES = 16 << 10  # LT has at most 10,240 characters
 _ESCAPE = b"\x1b"
 _TERM = re.compile(r"ISO[-_ ]?(?P<extended>2022[-_ ]?)?IR[-_ ]?(?P<number>\d+)", re.IGNORECASE)
 
@@ -29,7 +30,7 @@ def text(element: Element, dictionary_vr: bytes, charset: bytes, big_endian: boo
     vr = element.vr if element.vr and element.vr != b"UN" else dictionary_vr
     if vr in _BINARY:
         return _numbers(element.value, _BINARY[vr], big_endian)
-    decoded = _decoded(element.value, vr, charset)
+    decoded = _decoded(element.value[:_LONGEST_BYTES], vr, charset)
     if not decoded.isprintable():
         decoded = _UNPRINTABLE.sub("", decoded)
     if "\\" in decoded and vr not in _SINGLE:

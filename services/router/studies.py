@@ -1,0 +1,55 @@
+"""The studies and series that a batch of headers holds (pure)."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.facts import Attributes, fold
+from services.router.headers import Header
+from services.router.rules import Texts, attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What the files of one series in one batch have in common."""
+
+    series_instance_uid: str
+    modalities: Sequence[str]
+    sop_class_uids: Sequence[str]
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One study's share of a batch. `ordinal` is that of its first member; `headers` are in the members' order."""
+
+    study_instance_uid: str
+    ordinal: int
+    headers: Sequence[Texts]
+    series: Sequence[Series]
+
+
+def group(headers: Mapping[int, Header]) -> list[Study]:
+    """The studies among `headers` (by ordinal), in the order of their UIDs, so that every batch locks alike."""
+    studies: dict[str, list[int]] = defaultdict(list)
+    for ordinal in sorted(headers):
+        studies[headers[ordinal].instance.study_instance_uid].append(ordinal)
+    return [
+        Study(uid, ordinals[0], [headers[o].texts for o in ordinals], _series([headers[o] for o in ordinals]))
+        for uid, ordinals in sorted(studies.items())
+    ]
+
+
+def _series(headers: Sequence[Header]) -> list[Series]:
+    by_uid: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        by_uid[header.instance.series_instance_uid].append(header)
+    return [
+        Series(
+            uid,
+            sorted({header.instance.modality for header in members} - {""}),
+            sorted({header.instance.sop_class_uid for header in members} - {""}),
+            fold(attributes(header.texts) for header in members),
+        )
+        for uid, members in by_uid.items()
+    ]
