@@ -1,0 +1,250 @@
+"""Writes a decision: one session of one import, in the transaction that it was decided in."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import names
+from libs.common.messages import SessionEvent, derive
+from libs.common.requests import Area
+from libs.common.schema import import_members, import_sessions, session_changes, sessions, subject_ids, subjects
+from services.archiver.cases import Case, Decision, Finding, Outcome, Place, Session, Status, Subject
+from services.archiver.contents import describe_scans, write_contents
+from services.archiver.filenames import free_name
+from services.archiver.rows import Import, find_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the settings say about this installation."""
+
+    site_id: str
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The session that has changed, as it is called from now on."""
+
+    id: str
+    prefix: str
+    revision: int
+    uri: str
+    values: Mapping[str, object]
+
+
+async def write_decision(
+    connection: AsyncConnection, submission: Import, case: Case, decision: Decision, site: Site
+) -> None:
+    """Write everything that the decision means: rows of the session, its change, the verdicts, the import's outcome."""
+    if decision.outcome is Outcome.UNCHANGED or decision.place is Place.DELETED:
+        uri = "" if decision.joins is None else _uri_of(decision.joins)
+    else:
+        home = await _home(connection, submission, case, decision, site)
+        await _write_home(connection, submission, case, decision, home, site)
+        uri = home.uri
+    if decision.joins is not None or decision.place is Place.DELETED:
+        await _close_entry(connection, case.entry, decision)
+    await _write_findings(connection, submission.id, case.entry.id, decision.findings)
+    await connection.execute(
+        sa.update(import_sessions)
+        .where(import_sessions.c.import_id == submission.id, import_sessions.c.session_id == case.entry.id)
+        .values(
+            uri=uri,
+            outcome=decision.outcome,
+            code="" if decision.problem is None else decision.problem.code,
+            detail="" if decision.problem is None else decision.problem.detail,
+        )
+    )
+
+
+async def _home(connection: AsyncConnection, submission: Import, case: Case, decision: Decision, site: Site) -> _Home:
+    entry = case.entry
+    values: dict[str, object] = {"xsi_type": decision.xsi_type, "attributes": decision.attributes}
+    fields = sa.literal(submission.request.xml_paths, sessions.c.fields.type)
+    if decision.joins is not None:
+        there = decision.joins
+        values |= {"fields": fields.concat(sessions.c.fields)}
+        if case.policy.quarantines:
+            values |= {"quarantined": True}
+        return _Home(there.id, there.prefix, there.revision + 1, _uri_of(there), values)
+    reason = "" if decision.problem is None else decision.problem.detail
+    values |= {"place": decision.place, "status": decision.status, "status_reason": reason}
+    values |= {"fields": sessions.c.fields.concat(fields)}
+    if decision.place is Place.ARCHIVE:
+        subject = await _ensure_subject(connection, submission, case, site)
+        values |= {"label": case.aim.label, "subject_id": subject.id, "subject_label": subject.label}
+        values |= {"archived_at": datetime.now(UTC), "quarantined": case.policy.quarantines}
+        uri = names.archive_uri(str(entry.project), subject.label, case.aim.label)
+    else:
+        timestamp, folder = await _prearchive_place(connection, case, decision)
+        values |= {"timestamp": timestamp, "folder": folder}
+        uri = names.prearchive_uri(entry.project, timestamp, folder)
+    return _Home(entry.id, entry.prefix, entry.revision + 1, uri, values)
+
+
+async def _write_home(
+    connection: AsyncConnection, submission: Import, case: Case, decision: Decision, home: _Home, site: Site
+) -> None:
+    gains = await write_contents(connection, home.id, decision.contents, submission, home.revision)
+    if decision.status is Status.ARCHIVED:
+        await describe_scans(connection, home.id)
+    now = datetime.now(UTC)
+    await connection.execute(
+        sa.update(sessions)
+        .where(sessions.c.id == home.id)
+        .values(**home.values, revision=home.revision, updated_at=now)
+    )
+    event = await _describe(connection, submission, decision, home, site.bucket)
+    await connection.execute(
+        sa.insert(session_changes).values(
+            session_id=home.id,
+            revision=home.revision,
+            import_id=submission.id,
+            verb=_verb(decision),
+            event_id=derive("session", home.id, home.revision),
+            pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,
+            resources=[gain.row for gain in gains],
+            event=event.model_dump(mode="json"),
+            project=case.entry.project or names.UNASSIGNED,
+            changed_at=now,
+        )
+    )
+
+
+def _verb(decision: Decision) -> str:
+    if decision.problem is not None:
+        return "conflict"
+    if decision.status is not Status.ARCHIVED:
+        return "received"
+    return "updated" if decision.joins is not None else "archived"
+
+
+def _uri_of(session: Session) -> str:
+    if session.place is Place.ARCHIVE:
+        return names.archive_uri(str(session.project), session.subject_label, session.label)
+    return names.prearchive_uri(session.project, session.timestamp, session.folder)
+
+
+async def _describe(
+    connection: AsyncConnection,
+    submission: Import,
+    decision: Decision,
+    home: _Home,
+    bucket: str,
+) -> SessionEvent:
+    """The event of this change, without the catalogs; objects may lie below the prefixes of sessions merged into it."""
+    totals = (
+        await connection.execute(
+            sa.text(
+                "select coalesce(sum(file_count), 0) as files, coalesce(sum(size_bytes), 0) as bytes"
+                " from resources where session_id = :id"
+            ),
+            {"id": home.id},
+        )
+    ).one()
+    prefixes = await connection.scalars(
+        sa.text(
+            "select distinct substring(object_key from '^(?:[^/]+/){3}') from files"
+            " where session_id = :id and not starts_with(object_key, :prefix) order by 1"
+        ),
+        {"id": home.id, "prefix": home.prefix},
+    )
+    files = decision.contents.files
+    return SessionEvent(
+        session_id=home.id,
+        import_id=submission.id,
+        revision=home.revision,
+        xsi_type=decision.xsi_type,
+        scans=sorted({planned.scan_id for planned in files}),
+        files_added=sum(planned.replaces is None for planned in files),
+        files_replaced=sum(planned.replaces is not None for planned in files),
+        file_count=int(totals.files),
+        size_bytes=int(totals.bytes),
+        bucket=bucket,
+        prefixes=[home.prefix, *(prefix for prefix in prefixes if prefix)],
+        reason="" if decision.problem is None else decision.problem.code,
+    )
+
+
+async def _ensure_subject(connection: AsyncConnection, submission: Import, case: Case, site: Site) -> Subject:
+    """The subject of a new session, made where there is none; two imports at once make one."""
+    if case.subject is not None:
+        return case.subject
+    label = names.clean_label(case.aim.subject or "")
+    number = await connection.scalar(subject_ids)
+    row = {"id": f"{site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
+    await connection.execute(insert(subjects).values(**row, created_by=submission.login).on_conflict_do_nothing())
+    subject = await find_subject(connection, case.entry.project, label)
+    assert subject is not None  # noqa: S101 - just made
+    return subject
+
+
+async def _prearchive_place(connection: AsyncConnection, case: Case, decision: Decision) -> tuple[str, str]:
+    """Where the entry is from now on: where it was opened, or where `dest` named; a name taken gets a suffix (§2.2)."""
+    entry, aim = case.entry, case.aim
+    if decision.problem is not None or aim.area is Area.ARCHIVE or aim.timestamp is None:
+        return entry.timestamp, entry.folder
+    if aim.folder is not None:
+        return aim.timestamp, aim.folder
+    columns = sessions.c
+    used = await connection.scalars(
+        sa.select(columns.folder).where(
+            sa.func.coalesce(columns.project, names.UNASSIGNED) == (entry.project or names.UNASSIGNED),
+            columns.timestamp == aim.timestamp,
+            columns.place.in_((Place.OPENING, Place.PREARCHIVE)),
+            columns.id != entry.id,
+        )
+    )
+    return aim.timestamp, free_name(entry.folder, set(used))
+
+
+async def _close_entry(connection: AsyncConnection, entry: Session, decision: Decision) -> None:
+    place = Place.DELETED if decision.joins is None else Place.MERGED
+    await connection.execute(
+        sa.update(sessions)
+        .where(sessions.c.id == entry.id)
+        .values(
+            place=place,
+            merged_into=None if decision.joins is None else decision.joins.id,
+            status=decision.status,
+            status_reason="" if decision.problem is None else decision.problem.detail,
+            updated_at=datetime.now(UTC),
+        )
+    )
+
+
+async def _write_findings(
+    connection: AsyncConnection, import_id: UUID, session_id: str, findings: Mapping[int, Finding]
+) -> None:
+    """One statement for what is special, one for what most members share."""
+    if not findings:
+        return
+    usual = Counter(findings.values()).most_common(1)[0][0]
+    special = {ordinal: finding for ordinal, finding in findings.items() if finding != usual}
+    if special:
+        query = sa.text(
+            "update import_members set verdict = found.verdict, reason = found.reason"
+            " from unnest(cast(:ordinals as int[]), cast(:verdicts as text[]), cast(:reasons as text[]))"
+            " as found(ordinal, verdict, reason)"
+            " where import_id = :import_id and import_members.ordinal = found.ordinal"
+        )
+        values = {
+            "import_id": import_id,
+            "ordinals": list(special),
+            "verdicts": [str(finding.verdict) for finding in special.values()],
+            "reasons": [finding.reason for finding in special.values()],
+        }
+        await connection.execute(query, values)
+    columns = import_members.c
+    await connection.execute(
+        sa.update(import_members)
+        .where(columns.import_id == import_id, columns.session_id == session_id, columns.verdict.is_(None))
+        .values(verdict=usual.verdict, reason=usual.reason)
+    )

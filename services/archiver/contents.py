@@ -1,0 +1,173 @@
+"""Writes the scans, resources and files that a session gains, by sets."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.database import copy_rows
+from libs.common.schema import files, resources, scans
+from services.archiver.cases import Contents, PlannedFile, PlannedScan
+from services.archiver.rows import Import
+
+QUALITY = "usable"
+"""XNAT's default label of a scan's quality (import semantics §4.7)."""
+UNKNOWN_TYPE = "Unknown"
+"""XNAT's scan type where there is no series description."""
+RESOURCE_CONTENT = {"DICOM": "RAW"}
+"""`content` of a scan's resources by label (§4.8); `secondary` is its own."""
+
+_FILE_COLUMNS = (
+    "session_id",
+    "resource",
+    "name",
+    "object_key",
+    "size_bytes",
+    "md5",
+    "sha256",
+    "sop_instance_uid",
+    "sop_class_uid",
+    "instance_number",
+    "number_of_frames",
+    "import_id",
+    "created_by",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A resource that has changed."""
+
+    row: int
+    scan_id: str
+    label: str
+
+
+async def write_contents(
+    connection: AsyncConnection, session_id: str, contents: Contents, submission: Import, revision: int
+) -> list[Gain]:
+    """Add the planned scans and files to a session; the resources that have changed."""
+    scan_rows = await _write_scans(connection, session_id, contents.scans)
+    spots = sorted({(planned.scan_id, planned.file.resource_label) for planned in contents.files})
+    gains = await _write_resources(connection, session_id, [(scan_rows[scan], scan, label) for scan, label in spots])
+    replaced = [planned.replaces for planned in contents.files if planned.replaces is not None]
+    if replaced:
+        await connection.execute(sa.delete(files).where(files.c.id == sa.any_(sa.literal(replaced, _BIGINTS))))
+    await _copy_files(connection, session_id, contents.files, gains, submission)
+    await _count_files(connection, [gain.row for gain in gains], revision)
+    return gains
+
+
+_BIGINTS = sa.ARRAY(sa.BigInteger)
+
+
+async def describe_scans(connection: AsyncConnection, session_id: str) -> None:
+    """Give an archived session's new scans their type, from the series description, and quality (§4.7)."""
+    description = sa.func.coalesce(scans.c.attributes["SeriesDescription"].astext, "")
+    await connection.execute(
+        sa.update(scans)
+        .where(scans.c.session_id == session_id, scans.c.type == "")
+        .values(
+            type=sa.case((description == "", UNKNOWN_TYPE), else_=description),
+            quality=sa.case((scans.c.quality == "", QUALITY), else_=scans.c.quality),
+        )
+    )
+
+
+async def _write_scans(
+    connection: AsyncConnection, session_id: str, planned: Sequence[PlannedScan]
+) -> Mapping[str, int]:
+    rows = {scan.scan_id: scan.row for scan in planned if scan.row is not None}
+    known = [{**_scan_values(scan), "row": scan.row} for scan in planned if scan.row is not None]
+    if known:
+        await connection.execute(sa.update(scans).where(scans.c.id == sa.bindparam("row")), known)
+    new = [
+        {**_scan_values(scan), "session_id": session_id, "scan_id": scan.scan_id}
+        for scan in planned
+        if scan.row is None
+    ]
+    if new:
+        inserted = await connection.execute(sa.insert(scans).returning(scans.c.scan_id, scans.c.id), new)
+        rows |= {row.scan_id: row.id for row in inserted}
+    return rows
+
+
+def _scan_values(scan: PlannedScan) -> dict[str, object]:
+    return {
+        "series_instance_uid": scan.series_instance_uid,
+        "xsi_type": scan.xsi_type,
+        "modality": scan.modality,
+        "modalities": sorted(scan.modalities),
+        "sop_class_uids": sorted(scan.sop_class_uids),
+        "attributes": scan.attributes,
+    }
+
+
+async def _write_resources(
+    connection: AsyncConnection, session_id: str, spots: Collection[tuple[int, str, str]]
+) -> list[Gain]:
+    if not spots:
+        return []
+    rows = [
+        {
+            "session_id": session_id,
+            "scan": scan,
+            "label": label,
+            "format": "DICOM",
+            "content": RESOURCE_CONTENT.get(label, label),
+        }
+        for scan, _, label in spots
+    ]
+    await connection.execute(insert(resources).on_conflict_do_nothing(), rows)
+    wanted = {(scan, label): scan_id for scan, scan_id, label in spots}
+    columns = resources.c
+    found = await connection.execute(
+        sa.select(columns.id, columns.scan, columns.label)
+        .where(columns.session_id == session_id, columns.scan.is_not(None))
+        .order_by(columns.id)
+    )
+    return [Gain(row.id, wanted[row.scan, row.label], row.label) for row in found if (row.scan, row.label) in wanted]
+
+
+async def _copy_files(
+    connection: AsyncConnection,
+    session_id: str,
+    planned: Sequence[PlannedFile],
+    gains: Sequence[Gain],
+    submission: Import,
+) -> None:
+    rows = {(gain.scan_id, gain.label): gain.row for gain in gains}
+    await copy_rows(
+        connection,
+        "files",
+        _FILE_COLUMNS,
+        (
+            (
+                session_id,
+                rows[one.scan_id, one.file.resource_label],
+                one.name,
+                one.file.object_key,
+                one.file.size_bytes,
+                one.file.md5,
+                one.file.sha256,
+                one.file.sop_instance_uid,
+                one.file.sop_class_uid,
+                one.file.instance_number,
+                one.file.number_of_frames,
+                submission.id,
+                submission.login,
+            )
+            for one in planned
+        ),
+    )
+
+
+async def _count_files(connection: AsyncConnection, rows: Sequence[int], revision: int) -> None:
+    query = sa.text(
+        "update resources set file_count = counted.files, size_bytes = counted.bytes, revision = :revision"
+        " from (select resource, count(*) as files, sum(size_bytes) as bytes from files"
+        " where resource = any(:rows) group by resource) counted where resources.id = counted.resource"
+    )
+    await connection.execute(query, {"rows": list(rows), "revision": revision})

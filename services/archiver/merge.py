@@ -1,0 +1,221 @@
+"""What joins a session, and what conflicts (pure): one decision for one session of one import (import semantics §7)."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from libs.common import dicom_classes
+from libs.common.facts import Attributes, Verdict, fold
+from libs.common.requests import Area, Overwrite
+from services.archiver import numbering
+from services.archiver.cases import (
+    Case,
+    Contents,
+    Decision,
+    Finding,
+    Outcome,
+    Place,
+    PlannedScan,
+    Problem,
+    Series,
+    Session,
+    Status,
+    StoredScan,
+)
+from services.archiver.files import CLASHES, Comparison, Upload, compare, settle
+
+NO_FILES = Problem("damaged", "Every file of the session is damaged.")
+NO_SUBJECT = Problem("no-subject", "Unable to identify subject.")
+SESSION_EXISTS = Problem("conflict-session-exists", "Session already exists, retry with overwrite enabled")
+MODALITY_DIFFERS = Problem(
+    "conflict-modality-differs",
+    "Invalid modification of session modality via archive process.  Data may require a manual merge.",
+)
+SUBJECT_DIFFERS = Problem(
+    "conflict-subject-differs",
+    "Invalid modification of session subject via archive process.: Session Already Exists for another Subject",
+)
+STUDY_UID_DIFFERS = Problem("conflict-study-uid-differs", "Invalid modification of session UID via archive process.")
+
+
+def decide(case: Case) -> Decision:
+    """What becomes of the entry, its files and what they meet."""
+    if not case.files:
+        return Decision(Outcome.ERROR, Place.DELETED, Status.ERROR, {}, problem=NO_FILES)
+    if case.aim.problem is not None:
+        return hold(case, case.aim.problem)
+    if case.target is not None:
+        return _join(case, case.target)
+    if case.aim.area is Area.PREARCHIVE:
+        return _open(case, Place.PREARCHIVE, Status.READY)
+    if case.aim.subject is None:
+        return hold(case, NO_SUBJECT)
+    doubled = _doubled(_settle(case, ()), case)
+    return hold(case, doubled) if doubled else _open(case, Place.ARCHIVE, Status.ARCHIVED)
+
+
+def hold(case: Case, problem: Problem, clashing: Mapping[int, Finding] | None = None) -> Decision:
+    """Leave the entry, with all its files, in the prearchive; the report says of each file why it waits."""
+    status = Status.CONFLICT if problem.outcome is Outcome.CONFLICT else Status.ERROR
+    opened = _open(case, Place.PREARCHIVE, status)
+    waiting = {
+        ordinal: Finding(Verdict.WAITING, problem.detail) if finding.verdict is Verdict.STORED else finding
+        for ordinal, finding in opened.findings.items()
+    }
+    return Decision(
+        problem.outcome,
+        opened.place,
+        status,
+        {**waiting, **(clashing or {})},
+        opened.contents,
+        problem=problem,
+        xsi_type=opened.xsi_type,
+        attributes=opened.attributes,
+    )
+
+
+def _open(case: Case, place: Place, status: Status) -> Decision:
+    """The entry itself becomes a session, with everything that the upload brings."""
+    upload = _settle(case, ())
+    findings = {planned.file.ordinal: Finding(Verdict.STORED) for planned in upload.files}
+    return Decision(
+        Outcome.MERGED,
+        place,
+        status,
+        {**findings, **upload.copies},
+        Contents(_scans(case, ()), upload.files),
+        xsi_type=_session_type(case.series),
+        attributes=fold(series.attributes for series in case.series),
+    )
+
+
+def _join(case: Case, target: Session) -> Decision:
+    """The upload meets a session that is there."""
+    upload = _settle(case, target.scans)
+    found = compare(upload, target.files, {scan.row: scan.scan_id for scan in target.scans}, case.policy)
+    if found.clash is None and not found.files and _subject_fits(case, target):
+        return Decision(Outcome.UNCHANGED, Place.MERGED, Status.READY, found.findings, joins=target)
+    problem = _first_problem(case, target, upload, found)
+    if problem is not None:
+        clashing = {o: finding for o, finding in found.findings.items() if finding.verdict is Verdict.CONFLICT}
+        return hold(case, problem, clashing)
+    scan_ids = {planned.scan_id for planned in found.files}
+    scans = tuple(scan for scan in _scans(case, target.scans) if scan.scan_id in scan_ids)
+    return Decision(
+        Outcome.MERGED,
+        Place.MERGED,
+        Status.ARCHIVED if case.policy.area is Area.ARCHIVE else Status.READY,
+        found.findings,
+        Contents(scans, found.files),
+        joins=target,
+        xsi_type=_joined_type(case, target),
+        attributes=_joined(case, target.attributes, fold(series.attributes for series in case.series)),
+    )
+
+
+def _first_problem(case: Case, target: Session, upload: Upload, found: Comparison) -> Problem | None:
+    """§7.3 in its order, then §7.4, then §7.5."""
+    if case.policy.overwrite is Overwrite.NONE:
+        return SESSION_EXISTS
+    if case.policy.area is Area.ARCHIVE:
+        problem = next((one for one in (check(case, target) for check in _CHECKS) if one is not None), None)
+        if problem is not None:
+            return problem
+    return _doubled(upload, case) or (None if found.clash is None else CLASHES[found.clash])
+
+
+def _check_modality(case: Case, target: Session) -> Problem | None:
+    differs = target.xsi_type not in {"", _session_type(case.series)}
+    return MODALITY_DIFFERS if differs else None
+
+
+def _check_subject(case: Case, target: Session) -> Problem | None:
+    if case.aim.subject is None and not case.is_adopted:
+        return NO_SUBJECT
+    return None if _subject_fits(case, target) else SUBJECT_DIFFERS
+
+
+def _check_study_uid(case: Case, target: Session) -> Problem | None:
+    uids = {uid for uid in (target.study_instance_uid, case.entry.study_instance_uid) if uid}
+    return STUDY_UID_DIFFERS if len(uids) > 1 and case.policy.overwrite is not Overwrite.DELETE else None
+
+
+def _check_scan_uids(case: Case, target: Session) -> Problem | None:
+    """A series that is there under a number of its own; a renamed scan's is not another (§7.3)."""
+    if case.policy.overwrite is Overwrite.DELETE:
+        return None
+    stored = {scan.series_instance_uid: scan for scan in target.scans}
+    for series in sorted(case.series, key=lambda series: series.series_instance_uid):
+        scan = stored.get(series.series_instance_uid)
+        if scan is not None and not numbering.is_same_number(series, scan.scan_id):
+            detail = f"Session already contains a scan with the same UID, but a different number ({scan.scan_id})."
+            return Problem("conflict-scan-uid-differs", detail)
+    return None
+
+
+_CHECKS: tuple[Callable[[Case, Session], Problem | None], ...] = (
+    _check_modality,
+    _check_subject,
+    _check_study_uid,
+    _check_scan_uids,
+)
+
+
+def _subject_fits(case: Case, target: Session) -> bool:
+    """The session is of the subject that the sender means; naming the session alone means its own (§2)."""
+    if case.policy.area is Area.PREARCHIVE or (case.is_adopted and not case.aim.subject_is_named):
+        return True
+    return case.subject is not None and case.subject.id == target.subject_id
+
+
+def _doubled(upload: Upload, case: Case) -> Problem | None:
+    """An instance twice in one catalog stops archiving without override (§7.4)."""
+    if not upload.doubled_scans or case.policy.area is Area.PREARCHIVE or case.policy.overwrite is Overwrite.DELETE:
+        return None
+    scan_id = min(upload.doubled_scans)
+    return Problem("duplicate-instances", f"Scan {scan_id} DICOM catalog contains duplicated SOP instance UIDs")
+
+
+def _settle(case: Case, stored: tuple[StoredScan, ...]) -> Upload:
+    return settle(case.files, numbering.assign(case.series, stored))
+
+
+def _scans(case: Case, stored: tuple[StoredScan, ...]) -> tuple[PlannedScan, ...]:
+    ids = numbering.assign(case.series, stored)
+    known = {scan.scan_id: scan for scan in stored}
+    planned = (_scan(case, series, ids[series.series_instance_uid], known) for series in case.series)
+    return tuple(sorted(planned, key=lambda scan: scan.scan_id))
+
+
+def _scan(case: Case, series: Series, scan_id: str, known: Mapping[str, StoredScan]) -> PlannedScan:
+    stored = known.get(scan_id)
+    old = () if stored is None else (stored,)
+    classes = series.sop_class_uids.union(*(scan.sop_class_uids for scan in old))
+    modalities = series.modalities.union(*(scan.modalities for scan in old))
+    keeps_type = stored is not None and case.policy.area is Area.ARCHIVE
+    return PlannedScan(
+        None if stored is None else stored.row,
+        scan_id,
+        series.series_instance_uid,
+        stored.xsi_type if stored is not None and keeps_type else dicom_classes.scan_type(classes, modalities),
+        dicom_classes.lead_modality(modalities) if modalities else "",
+        modalities,
+        classes,
+        series.attributes if stored is None else _joined(case, stored.attributes, series.attributes),
+    )
+
+
+def _joined(case: Case, there: Attributes, new: Attributes) -> Attributes:
+    """In the archive what is there wins (§7.5); in the prearchive all files must agree, as in a rebuild (§4.7)."""
+    return {**new, **there} if case.policy.area is Area.ARCHIVE else fold((there, new))
+
+
+def _joined_type(case: Case, target: Session) -> str:
+    if target.xsi_type and case.policy.area is Area.ARCHIVE:
+        return target.xsi_type
+    return _session_type((*case.series, *target.scans))
+
+
+def _session_type(parts: Iterable[Series | StoredScan]) -> str:
+    parts = tuple(parts)
+    classes = {uid for part in parts for uid in part.sop_class_uids}
+    modalities = {modality for part in parts for modality in part.modalities}
+    return dicom_classes.session_type(classes, modalities)

@@ -1,0 +1,68 @@
+"""Scan IDs (pure; import semantics §4.6 among series built together, §7.3 beside scans that are there)."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from libs.common.dicom_classes import lead_modality, scan_type
+from services.archiver.cases import Series, StoredScan
+
+ID_LENGTH = 64
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+_NON_WORD = re.compile(r"[^A-Za-z0-9_]")
+
+
+def base_id(series: Series) -> str:
+    """SeriesNumber, a leading "+" as "_"; the cleaned SeriesInstanceUID where it is blank or files disagree on it."""
+    number = _UNSAFE.sub("_", (series.attributes.get("SeriesNumber") or "").strip())[:ID_LENGTH]
+    if number.strip("."):
+        return number
+    return _NON_WORD.sub("_", series.series_instance_uid)
+
+
+def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mapping[str, str]:
+    """SeriesInstanceUID -> scan ID; depends on nothing else than the facts, not on their order.
+
+    A series that is there keeps its scan. Several new ones of one base ID all become `{base}-{MODALITY}{n}`; a single
+    one whose ID is taken becomes `{base}-{MOD}{n}`, with MOD from its xsi:type.
+    """
+    ids = {scan.series_instance_uid: scan.scan_id for scan in sorted(stored, key=lambda scan: -scan.row)}
+    ids = {one.series_instance_uid: ids[one.series_instance_uid] for one in series if one.series_instance_uid in ids}
+    taken = {scan.scan_id for scan in stored}
+    groups: dict[str, list[Series]] = defaultdict(list)
+    for one in sorted(series, key=lambda one: one.series_instance_uid):
+        if one.series_instance_uid not in ids:
+            groups[base_id(one)].append(one)
+    alone = {base: group[0] for base, group in groups.items() if len(group) == 1 and base not in taken}
+    ids |= {one.series_instance_uid: base for base, one in alone.items()}
+    taken |= alone.keys()
+    for base, group in sorted(groups.items()):
+        if base not in alone:
+            _suffix(base, group, ids, taken)
+    return ids
+
+
+def _suffix(base: str, group: list[Series], ids: dict[str, str], taken: set[str]) -> None:
+    for one in group:
+        word = lead_modality(one.modalities) if len(group) > 1 else _type_word(one)
+        ids[one.series_instance_uid] = chosen = _first_free(f"{base}-{word}", taken)
+        taken.add(chosen)
+
+
+def _type_word(series: Series) -> str:
+    """Two letters of the scan's xsi:type, PE as PT (§7.3)."""
+    word = scan_type(series.sop_class_uids, series.modalities).removeprefix("xnat:")[:2].upper()
+    return "PT" if word == "PE" else word
+
+
+def _first_free(stem: str, taken: Iterable[str]) -> str:
+    number = 1
+    while f"{stem}{number}" in taken:
+        number += 1
+    return f"{stem}{number}"
+
+
+def is_same_number(series: Series, scan_id: str) -> bool:
+    """Whether `scan_id` is what `series` would be called, or the renamed form of it (§7.3)."""
+    base = re.escape(base_id(series))
+    return re.fullmatch(rf"{base}(-[A-Z]+[0-9]+)?", scan_id) is not None
