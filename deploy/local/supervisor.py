@@ -109,13 +109,9 @@ def states() -> list[State]:
 
 
 def start_group(group: str) -> None:
-    """Start those programs of `group` that do not run."""
-    _rpc().startProcessGroup(group, False)  # do not wait; XML-RPC has no keywords
-
-
-def stop_group(group: str) -> None:
-    """Stop all programs of `group`, at the same time, and wait for the last."""
-    _rpc().stopProcessGroup(group)
+    """Start those programs of `group` that do not run; there are no servers when all are somebody else's."""
+    if any(state.group == group for state in states()):
+        _rpc().startProcessGroup(group, False)  # do not wait; XML-RPC has no keywords
 
 
 def _rpc() -> Any:  # the methods of an XML-RPC proxy are dynamic

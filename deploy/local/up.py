@@ -62,7 +62,10 @@ def start_servers(current: Settings) -> None:
             server.prepare()
             servers += server.programs()
     supervisor.write_config(servers, [service(name) for name in SERVICES])
-    print("Starting " + ", ".join(program.name for program in servers) + " ...", flush=True)
+    for variable in settings.EXISTING:
+        if variable in current.existing:
+            print(f"Using the existing server of {variable}.")
+    print("Starting " + ", ".join([*(program.name for program in servers), "the services"]) + " ...", flush=True)
     supervisor.start(current.process_environment(os.environ))
 
 
