@@ -178,7 +178,7 @@ async def _ensure_subject(connection: AsyncConnection, submission: Import, case:
     if case.subject is not None:
         return case.subject
     label = names.clean_label(case.aim.subject or "")
-    number = await connection.scalar(subject_ids)
+    number = await connection.scalar(sa.select(subject_ids.next_value()))
     row = {"id": f"{site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
     await connection.execute(insert(subjects).values(**row, created_by=submission.login).on_conflict_do_nothing())
     subject = await find_subject(connection, case.entry.project, label)

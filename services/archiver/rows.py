@@ -13,7 +13,6 @@ from libs.common.facts import fold
 from libs.common.names import UNASSIGNED, clean_label
 from libs.common.requests import Area, ImportRequest
 from libs.common.schema import (
-    import_members,
     import_series,
     import_sessions,
     imports,
@@ -203,31 +202,14 @@ async def _load_stored_files(
 
 
 async def _load_new_files(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[NewFile]:
-    columns = import_members.c
-    query = (
-        sa.select(
-            columns.ordinal,
-            columns.path,
-            columns.series_instance_uid,
-            columns.resource_label,
-            columns.sop_instance_uid,
-            sa.func.coalesce(columns.sop_class_uid, ""),
-            sa.func.coalesce(columns.instance_number, ""),
-            sa.func.coalesce(columns.number_of_frames, 1),
-            columns.staged_key,
-            columns.size_bytes,
-            columns.md5,
-            columns.sha256,
-        )
-        .where(
-            columns.import_id == import_id,
-            columns.session_id == session_id,
-            columns.verdict.is_(None),
-            columns.staged_key.is_not(None),
-        )
-        .order_by(columns.ordinal)
+    query = sa.text(
+        "select ordinal, path, series_instance_uid, resource_label, sop_instance_uid, coalesce(sop_class_uid, ''),"
+        " coalesce(instance_number, ''), coalesce(number_of_frames, 1), staged_key, size_bytes, md5, sha256"
+        " from import_members where import_id = :import_id and session_id = :session"
+        " and verdict is null and staged_key is not null order by ordinal"
     )
-    return [NewFile(*row._tuple()) for row in await connection.execute(query)]
+    rows = await connection.execute(query, {"import_id": import_id, "session": session_id})
+    return [NewFile(*row) for row in rows]
 
 
 async def _load_series(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[Series]:
