@@ -78,7 +78,7 @@ class Archive:
         entries: Mapping[str, Entry] | None = None,
         batch_size: int = 500,
     ) -> UUID:
-        """An import whose members are routed; `entries` by study, all of project P, subject S1, session E1 if absent."""
+        """An import whose members are routed; `entries` by study, where they are not P / S1 / E1."""
         import_id = uuid4()
         key = f"uploads/{import_id}/source"
         await self.store.put(key, b"".join(file.body for file in files))
@@ -237,9 +237,7 @@ def _batch(import_id: UUID, batch_id: UUID, ordinal: int, files: Collection[File
     return {**row, "routed_at": AT}
 
 
-def _series(
-    import_id: UUID, batch_id: UUID, files: Sequence[File], ids: Mapping[str, str]
-) -> list[dict[str, object]]:
+def _series(import_id: UUID, batch_id: UUID, files: Sequence[File], ids: Mapping[str, str]) -> list[dict[str, object]]:
     groups: dict[tuple[str, str], list[File]] = {}
     for file in files:
         groups.setdefault((file.study, file.series), []).append(file)
