@@ -35,10 +35,12 @@ COPY = Finding(Verdict.IDENTICAL, "the upload holds these bytes twice")
 
 @dataclass(frozen=True)
 class Upload:
-    """The files of an upload without its copies, each with its name, and the scans that hold an instance twice."""
+    """The files of an upload with their names, the copies among them (ordinal -> the first one's), and the scans that
+    hold an instance twice.
+    """
 
     files: tuple[PlannedFile, ...]
-    copies: Mapping[int, Finding]
+    copies: Mapping[int, int]
     doubled_scans: frozenset[str]
 
 
@@ -48,20 +50,20 @@ def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
     Equal bytes of an instance count once. Equal names get a suffix. Other bytes under one SOP Instance UID both stay.
     """
     kept: list[PlannedFile] = []
-    copies: dict[int, Finding] = {}
+    copies: dict[int, int] = {}
     doubled: set[str] = set()
-    seen: dict[tuple[Spot, str], set[str]] = defaultdict(set)
+    seen: dict[tuple[Spot, str], dict[str, int]] = defaultdict(dict)
     names: dict[Spot, set[str]] = defaultdict(set)
     for file in sorted(files, key=lambda file: file.ordinal):
         scan_id = scan_ids[file.series_instance_uid]
         spot = (scan_id, file.resource_label)
         digests = seen[spot, file.sop_instance_uid]
         if file.sha256 in digests:
-            copies[file.ordinal] = COPY
+            copies[file.ordinal] = digests[file.sha256]
             continue
         if digests:
             doubled.add(scan_id)
-        digests.add(file.sha256)
+        digests[file.sha256] = file.ordinal
         name = free_name(file_name(file.path), names[spot])
         names[spot].add(name)
         kept.append(PlannedFile(file, scan_id, name))
@@ -130,7 +132,14 @@ def compare(upload: Upload, stored: Iterable[StoredFile], scan_ids: Mapping[int,
     )
     clashes = {meeting.clash for meeting in meetings.values() if meeting.clash is not None}
     findings = {ordinal: _finding(meeting) for ordinal, meeting in meetings.items()}
-    return Comparison(gained, {**findings, **upload.copies}, next((one for one in Clash if one in clashes), None))
+    findings |= copy_findings(upload, findings)
+    return Comparison(gained, findings, next((one for one in Clash if one in clashes), None))
+
+
+def copy_findings(upload: Upload, findings: Mapping[int, Finding]) -> dict[int, Finding]:
+    """A copy is identical to what is there, unless the session keeps another file in the place of both."""
+    kept = {ordinal for ordinal, finding in findings.items() if finding.verdict is Verdict.KEPT}
+    return {copy: findings[first] if first in kept else COPY for copy, first in upload.copies.items()}
 
 
 def _shelves(upload: Upload, stored: Iterable[StoredFile], scan_ids: Mapping[int, str]) -> dict[Spot, _Shelf]:

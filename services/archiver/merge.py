@@ -20,7 +20,7 @@ from services.archiver.cases import (
     Status,
     StoredScan,
 )
-from services.archiver.files import CLASHES, Comparison, Upload, compare, settle
+from services.archiver.files import CLASHES, Comparison, Upload, compare, copy_findings, settle
 
 NO_FILES = Problem("damaged", "Every file of the session is damaged.")
 NO_SUBJECT = Problem("no-subject", "Unable to identify subject.")
@@ -80,7 +80,7 @@ def _open(case: Case, place: Place, status: Status) -> Decision:
         Outcome.MERGED,
         place,
         status,
-        {**findings, **upload.copies},
+        {**findings, **copy_findings(upload, findings)},
         Contents(_scans(case, ()), upload.files),
         xsi_type=_session_type(case.series),
         attributes=fold(series.attributes for series in case.series),

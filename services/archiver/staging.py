@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.common.errors import Retryable
@@ -57,18 +57,15 @@ class Stager:
         present = await self._present(known)
         is_large = {o: max(r.member.size_bytes, r.member.span_bytes) > LARGE_BYTES for o, r in by_ordinal.items()}
         small = plan(one.member for one in routed if not is_large[one.member.ordinal])
+        large = [one for one in routed if is_large[one.member.ordinal]]
         staged: list[Staged] = []
         try:
-            async with asyncio.TaskGroup() as group:
-                for read in small:
-                    group.create_task(self._stage_read(read, by_ordinal, present, staged))
-                for one in routed:
-                    if is_large[one.member.ordinal]:
-                        group.create_task(self._stage_large(one, present, staged))
-        except* Missing as missing:
+            await _together(
+                *(self._stage_read(read, by_ordinal, present, staged) for read in small),
+                *(self._stage_large(one, present, staged) for one in large),
+            )
+        except Missing as missing:
             raise Retryable("source-missing", "the upload's object is not in the store") from missing
-        except* Retryable as failed:
-            raise _first(failed) from failed
         return staged
 
     async def _present(self, known: Known) -> Known:
@@ -89,7 +86,7 @@ class Stager:
                 decoded, damaged = await asyncio.to_thread(_decode, read, members, body)
                 staged.extend(damaged)
                 waiting = iter(decoded)
-                await asyncio.gather(*(self._put_all(waiting, known, staged) for _ in range(PUTS_PER_READ)))
+                await _together(*(self._put_all(waiting, known, staged) for _ in range(PUTS_PER_READ)))
 
     async def _put_all(self, waiting: Iterator[_Decoded], known: Known, staged: list[Staged]) -> None:
         for one in waiting:
@@ -187,9 +184,11 @@ def _damaged(ordinal: int, damage: Damaged) -> Staged:
     return Staged(ordinal, damage=f"damaged: {damage}")
 
 
-def _first(failures: "BaseExceptionGroup[Retryable]") -> Retryable:
-    one: BaseException = failures
-    while isinstance(one, BaseExceptionGroup):
-        one = one.exceptions[0]
-    assert isinstance(one, Retryable)  # noqa: S101 - the group holds no other
-    return one
+async def _together(*works: Coroutine[object, object, None]) -> None:
+    """Do all at the same time; the first failure stops the others and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures

@@ -163,7 +163,7 @@ def test_a_kept_name_gets_a_suffix_that_nobody_has() -> None:
 def test_equal_bytes_in_one_upload_count_once() -> None:
     upload = settle(new_files([THERE, OTHER_NAME, NEW]), {"1.5": "1"})
     assert [one.file.ordinal for one in upload.files] == [0, 2]
-    assert upload.copies[1].verdict is IDENTICAL
+    assert upload.copies == {1: 0}
     assert not upload.doubled_scans
 
 
@@ -186,3 +186,9 @@ def test_equal_names_in_one_upload_get_suffixes_in_the_order_of_ordinals() -> No
 def test_an_instance_twice_in_one_resource_is_noticed(second: Sent, doubled: bool) -> None:
     upload = settle(new_files([THERE, second]), {"1.5": "1"})
     assert upload.doubled_scans == (frozenset({"1"}) if doubled else frozenset())
+
+
+@pytest.mark.parametrize(("duplicates", "expected"), [(ID, [REPLACED, IDENTICAL]), (KEEP, [KEPT, KEPT])])
+def test_a_copy_is_kept_out_with_its_original(duplicates: Duplicates, expected: list[Verdict]) -> None:
+    found = meet(OTHER_BYTES, OTHER_BYTES, policy=policy(duplicates, True))
+    assert [found.findings[ordinal].verdict for ordinal in (0, 1)] == expected
