@@ -28,7 +28,7 @@ async def stage_members(message: MembersRouted, stager: Stager, engine: AsyncEng
     """Store each routed member of a batch once.
 
     Safe to repeat: keys derive from import and member, so the same bytes go to the same place; a batch that is staged
-    is only told again.
+    is only told again, and one of an import that has ended is left alone.
 
     Raises:
         Retryable: the store or the database is away.
@@ -36,17 +36,19 @@ async def stage_members(message: MembersRouted, stager: Stager, engine: AsyncEng
     async with transaction(engine) as connection:
         if await is_staged(connection, message.batch_id):
             return await staged_if_complete(connection, message.import_id)
+        submission = await load_import(connection, message.import_id)
+        if submission.is_ended:
+            return []
         routed = await load_routed(connection, message.batch_id)
-        known = await _load_known(connection, message.import_id, routed)
+        known = await _load_known(connection, submission, routed)
     staged = await stager.stage(routed, known)
     async with transaction(engine) as connection:
         await write_staged(connection, message.import_id, message.batch_id, staged)
         return await staged_if_complete(connection, message.import_id)
 
 
-async def _load_known(connection: AsyncConnection, import_id: UUID, routed: Sequence[Routed]) -> Known:
+async def _load_known(connection: AsyncConnection, submission: Import, routed: Sequence[Routed]) -> Known:
     """What the archived sessions that these members are going to have of them already."""
-    submission = await load_import(connection, import_id)
     if submission.request.duplicates is not Duplicates.IDENTICAL:
         return {}
     uids: dict[str, list[str]] = defaultdict(list)

@@ -29,7 +29,7 @@ async def main() -> None:
     stager = Stager(s3_store(settings.s3))
     broker.subscribe(MembersRouted, partial(stage_members, stager=stager, engine=engine), ends, BATCHES_AT_ONCE)
     broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
-    sweeping = asyncio.create_task(sweep(engine, broker))
+    sweeping = asyncio.create_task(sweep(engine, broker.publish))
     try:
         await run_worker(broker)
     finally:

@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import telemetry
-from libs.common.broker import Broker
+from libs.common.broker import Output
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.messages import ImportStaged, SessionChanged
@@ -18,20 +19,27 @@ SILENT_SECONDS = 60
 AT_ONCE = 100
 
 
-async def sweep(engine: AsyncEngine, broker: Broker) -> None:
+class Tell(Protocol):
+    """How a message is published."""
+
+    async def __call__(self, *outputs: Output) -> None:
+        """Publish, confirmed. Raises `Retryable`."""
+
+
+async def sweep(engine: AsyncEngine, tell: Tell) -> None:
     """Look every `SWEEP_SECONDS`, until cancelled. Replicas skip what another one is telling."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await tell_again(engine, broker)
+            await tell_again(engine, tell)
         except Retryable as error:
             telemetry.log().warning("sweep failed", code=error.code)
 
 
-async def tell_again(engine: AsyncEngine, broker: Broker) -> None:
+async def tell_again(engine: AsyncEngine, tell: Tell) -> None:
     """Tell the changes that nobody has catalogued, and the staged imports that nobody has merged. Safe to repeat."""
     async with transaction(engine) as connection:
-        await broker.publish(*await _silent_changes(connection), *await _silent_imports(connection))
+        await tell(*await _silent_changes(connection), *await _silent_imports(connection))
 
 
 async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:

@@ -104,15 +104,39 @@ class Archive:
                 await copy_rows(connection, "import_members", list(rows[0]), [list(row.values()) for row in rows])
         return import_id
 
+    async def pretend_staged(self, import_id: UUID) -> None:
+        """Write what staging writes, without the bytes."""
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                sa.text(
+                    "update import_members m set staged_key = s.prefix || m.ordinal, md5 = 'md5 ' || m.ordinal,"
+                    " sha256 = 'sha256 ' || m.ordinal from sessions s"
+                    " where s.id = m.session_id and m.import_id = :import_id"
+                ),
+                {"import_id": import_id},
+            )
+            await connection.execute(
+                sa.update(import_batches).where(import_batches.c.import_id == import_id).values(staged_at=AT)
+            )
+            await connection.execute(sa.update(imports).where(imports.c.id == import_id).values(staged_at=AT))
+
     async def stage(self, import_id: UUID) -> list[ImportStaged]:
         """Stage every batch; what the last one told."""
         told: list[ImportStaged] = []
-        for batch_id in await self.column(
-            sa.select(import_batches.c.id).where(import_batches.c.import_id == import_id).order_by("ordinal")
-        ):
-            message = MembersRouted(import_id=import_id, batch_id=batch_id)
-            told = await stage_members(message, Stager(self.store), self.engine)
+        for batch_id in await self.batches(import_id):
+            told = await self.stage_batch(import_id, batch_id)
         return told
+
+    async def stage_batch(self, import_id: UUID, batch_id: UUID) -> list[ImportStaged]:
+        """Stage one batch."""
+        message = MembersRouted(import_id=import_id, batch_id=batch_id)
+        return await stage_members(message, Stager(self.store), self.engine)
+
+    async def batches(self, import_id: UUID) -> list[UUID]:
+        """The import's batches, in order."""
+        query = sa.select(import_batches.c.id).where(import_batches.c.import_id == import_id).order_by("ordinal")
+        async with self.engine.begin() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def merge(self, import_id: UUID) -> list[Told]:
         """Merge once."""
@@ -178,10 +202,6 @@ class Archive:
     async def row(self, query: sa.Executable) -> dict[str, object]:
         (row,) = await self.rows(query)
         return row
-
-    async def column(self, query: sa.Executable) -> list[UUID]:
-        async with self.engine.begin() as connection:
-            return list((await connection.execute(query)).scalars())
 
     async def execute(self, statement: sa.Executable) -> None:
         async with self.engine.begin() as connection:
