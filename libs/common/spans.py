@@ -14,6 +14,8 @@ from libs.common.facts import Encoding, Member
 
 GAP_BYTES = 256 << 10
 """Ranges closer than this are one request."""
+PART_BYTES = 1 << 20
+"""A streamed member is handed on in no larger parts."""
 READ_BYTES = 8 << 20
 """No request is longer, unless one member is."""
 ISAL_ERROR = cast("type[Exception]", _IsalError)
@@ -31,6 +33,7 @@ class Decompress(Protocol):
     """What isal's decompressor does here."""
 
     eof: bool
+    unconsumed_tail: bytes
 
     def decompress(self, data: bytes | memoryview, max_length: int = ...) -> bytes:
         """Decoded bytes, at most `max_length` where given."""
@@ -102,39 +105,48 @@ def decode_head(member: Member, span: memoryview, limit: int) -> bytes:
 
 
 def decode_pieces(member: Member, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The member's bytes piece by piece, for members too large for memory; checked at the end. Raises `Damaged`.
+    """The member's bytes part by part, for members too large for memory; checked at the end. Raises `Damaged`.
 
     `pieces` are the span's bytes in order, the first at least as long as a local header with its names.
     """
-    inflate = isal_zlib.decompressobj(wbits=-15) if member.encoding is Encoding.ZIP_DEFLATED else None
-    size, crc, first = 0, 0, member.encoding is not Encoding.PLAIN
-    for piece in pieces:
-        body: bytes | memoryview = memoryview(piece)
-        if first:
-            body = body[payload_offset(memoryview(piece)) :]
-            first = False
-        if inflate is not None:
-            body = _feed(inflate, body)
-        body = body[: member.size_bytes - size] if inflate is None else body
-        size += len(body)
+    size = crc = 0
+    for part in _parts(member, pieces):
+        size += len(part)
         if size > member.size_bytes:
             raise Damaged("it inflates to more bytes than the archive states")
-        crc = isal_zlib.crc32(body, crc)
-        if body:
-            yield bytes(body)
+        crc = isal_zlib.crc32(part, crc)
+        yield part
     if size != member.size_bytes:
         raise Damaged(f"it holds {size} of {member.size_bytes} bytes")
     if member.crc32 is not None and crc != member.crc32:
         raise Damaged("its CRC-32 is not the one that the archive states")
 
 
-def _feed(inflate: Decompress, body: bytes | memoryview) -> bytes:
-    if inflate.eof:
-        return b""
-    try:
-        return bytes(inflate.decompress(body))
-    except ISAL_ERROR as error:
-        raise Damaged("its deflate stream is broken") from error
+def _parts(member: Member, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    inflate = isal_zlib.decompressobj(wbits=-15) if member.encoding is Encoding.ZIP_DEFLATED else None
+    header, left = member.encoding is not Encoding.PLAIN, member.size_bytes
+    for piece in pieces:
+        body = memoryview(piece)
+        if header:
+            body, header = body[payload_offset(body) :], False
+        if inflate is not None:
+            yield from _inflated(inflate, body)
+        elif left:
+            yield bytes(body[:left])
+            left -= min(left, len(body))
+
+
+def _inflated(inflate: Decompress, body: bytes | memoryview) -> Iterator[bytes]:
+    """What `body` inflates to, in parts of at most `PART_BYTES`: a few bytes can hold a thousand times as many."""
+    while not inflate.eof:
+        try:
+            part = inflate.decompress(body, PART_BYTES)
+        except ISAL_ERROR as error:
+            raise Damaged("its deflate stream is broken") from error
+        yield part
+        body = inflate.unconsumed_tail
+        if not body and len(part) < PART_BYTES:
+            return
 
 
 def _inflate(member: Member, payload: memoryview) -> bytes:

@@ -12,14 +12,12 @@ from libs.common.storage import Missing, ObjectStore
 from services.archiver.batches import Known, KnownObject, Routed, Staged
 from services.archiver.layout import folder_of
 
-LARGE_BYTES = 16 << 20
+LARGE_BYTES = READ_BYTES
 """Members that are longer, packed or unpacked, are streamed: a few of them in memory at once would be too many."""
-PORTION_BYTES = 2 * READ_BYTES
+PORTION_BYTES = READ_BYTES
 """What is unpacked at once: small spans can hold much."""
 READS_IN_FLIGHT = 3
 PUTS_PER_READ = 8
-PIECE_BYTES = 256 << 10
-"""A stream's piece for the decoder: longer than a local header with its names, short enough if it inflates much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ class Stager:
     async def _pieces(self, member: Member) -> AsyncIterator[bytes]:
         """The member's decoded bytes. The decoder pulls, so it runs in a thread and asks the loop for each piece."""
         loop = asyncio.get_running_loop()
-        stream = _cut(self._store.stream(member.object_key, member.offset, member.span_bytes))
+        stream = self._store.stream(member.object_key, member.offset, member.span_bytes)
 
         def pull() -> Iterator[bytes]:
             while (piece := asyncio.run_coroutine_threadsafe(_next(stream), loop).result()) is not None:
@@ -136,12 +134,6 @@ class Stager:
 
 async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
     return await anext(stream, None)
-
-
-async def _cut(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for chunk in stream:
-        for start in range(0, len(chunk), PIECE_BYTES):
-            yield chunk[start : start + PIECE_BYTES]
 
 
 def _portions(members: Sequence[Member]) -> Iterator[list[Member]]:

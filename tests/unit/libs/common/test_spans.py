@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.facts import Encoding, Member
-from libs.common.spans import GAP_BYTES, READ_BYTES, Damaged, decode, decode_head, decode_pieces, plan
+from libs.common.spans import GAP_BYTES, PART_BYTES, READ_BYTES, Damaged, decode, decode_head, decode_pieces, plan
 
 
 def member(offset: int, span: int, ordinal: int = 0, key: str = "k") -> Member:
@@ -61,6 +61,14 @@ def test_a_flipped_byte_is_found(method: int, data: st.DataObject) -> None:
     for read in (lambda s: bytes(decode(found, memoryview(s))), lambda s: b"".join(decode_pieces(found, [bytes(s)]))):
         with contextlib.suppress(Damaged):  # bits behind the end of a deflate stream do not matter
             assert read(broken) == BODY[:5000]
+
+
+def test_a_member_that_inflates_a_thousandfold_comes_in_bounded_parts() -> None:
+    deflated, span = zipped(bytes(5 * PART_BYTES + 1), zipfile.ZIP_DEFLATED)
+    parts = list(decode_pieces(deflated, [span]))
+    assert len(span) < 10_000
+    assert max(len(part) for part in parts) == PART_BYTES
+    assert sum(len(part) for part in parts) == deflated.size_bytes
 
 
 def test_a_member_that_inflates_to_more_than_stated_is_damaged() -> None:
