@@ -29,6 +29,16 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class _Landing:
+    """One decision on its way into the tables."""
+
+    submission: Import
+    case: Case
+    decision: Decision
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
 class _Home:
     """The session that has changed, as it is called from now on."""
 
@@ -46,8 +56,9 @@ async def write_decision(
     if decision.outcome is Outcome.UNCHANGED or decision.place is Place.DELETED:
         uri = "" if decision.joins is None else _uri_of(decision.joins)
     else:
-        home = await _home(connection, submission, case, decision, site)
-        await _write_home(connection, submission, case, decision, home, site)
+        landing = _Landing(submission, case, decision, site)
+        home = await _home(connection, landing)
+        await _write_home(connection, landing, home)
         uri = home.uri
     if decision.joins is not None or decision.place is Place.DELETED:
         await _close_entry(connection, case.entry, decision)
@@ -64,21 +75,23 @@ async def write_decision(
     )
 
 
-async def _home(connection: AsyncConnection, submission: Import, case: Case, decision: Decision, site: Site) -> _Home:
-    entry = case.entry
+async def _home(connection: AsyncConnection, landing: _Landing) -> _Home:
+    case, decision, entry = landing.case, landing.decision, landing.case.entry
     values: dict[str, object] = {"xsi_type": decision.xsi_type, "attributes": decision.attributes}
-    fields = sa.literal(submission.request.xml_paths, sessions.c.fields.type)
+    fields = sa.literal(landing.submission.request.xml_paths, sessions.c.fields.type)
     if decision.joins is not None:
         there = decision.joins
         values |= {"fields": fields.concat(sessions.c.fields)}
         if case.policy.quarantines:
             values |= {"quarantined": True}
+        if case.policy.area is Area.PREARCHIVE:
+            values |= {"status": decision.status, "status_reason": ""}
         return _Home(there.id, there.prefix, there.revision + 1, _uri_of(there), values)
     reason = "" if decision.problem is None else decision.problem.detail
     values |= {"place": decision.place, "status": decision.status, "status_reason": reason}
     values |= {"fields": sessions.c.fields.concat(fields)}
     if decision.place is Place.ARCHIVE:
-        subject = await _ensure_subject(connection, submission, case, site)
+        subject = await _ensure_subject(connection, landing)
         values |= {"label": case.aim.label, "subject_id": subject.id, "subject_label": subject.label}
         values |= {"archived_at": datetime.now(UTC), "quarantined": case.policy.quarantines}
         uri = names.archive_uri(str(entry.project), subject.label, case.aim.label)
@@ -89,9 +102,8 @@ async def _home(connection: AsyncConnection, submission: Import, case: Case, dec
     return _Home(entry.id, entry.prefix, entry.revision + 1, uri, values)
 
 
-async def _write_home(
-    connection: AsyncConnection, submission: Import, case: Case, decision: Decision, home: _Home, site: Site
-) -> None:
+async def _write_home(connection: AsyncConnection, landing: _Landing, home: _Home) -> None:
+    submission, decision = landing.submission, landing.decision
     gains = await write_contents(connection, home.id, decision.contents, submission, home.revision)
     if decision.status is Status.ARCHIVED:
         await describe_scans(connection, home.id)
@@ -101,7 +113,7 @@ async def _write_home(
         .where(sessions.c.id == home.id)
         .values(**home.values, revision=home.revision, updated_at=now)
     )
-    event = await _describe(connection, submission, decision, home, site.bucket)
+    event = await _describe(connection, landing, home)
     await connection.execute(
         sa.insert(session_changes).values(
             session_id=home.id,
@@ -112,7 +124,7 @@ async def _write_home(
             pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,
             resources=[gain.row for gain in gains],
             event=event.model_dump(mode="json"),
-            project=case.entry.project or names.UNASSIGNED,
+            project=landing.case.entry.project or names.UNASSIGNED,
             changed_at=now,
         )
     )
@@ -132,13 +144,7 @@ def _uri_of(session: Session) -> str:
     return names.prearchive_uri(session.project, session.timestamp, session.folder)
 
 
-async def _describe(
-    connection: AsyncConnection,
-    submission: Import,
-    decision: Decision,
-    home: _Home,
-    bucket: str,
-) -> SessionEvent:
+async def _describe(connection: AsyncConnection, landing: _Landing, home: _Home) -> SessionEvent:
     """The event of this change, without the catalogs; objects may lie below the prefixes of sessions merged into it."""
     totals = (
         await connection.execute(
@@ -156,10 +162,10 @@ async def _describe(
         ),
         {"id": home.id, "prefix": home.prefix},
     )
-    files = decision.contents.files
+    decision, files = landing.decision, landing.decision.contents.files
     return SessionEvent(
         session_id=home.id,
-        import_id=submission.id,
+        import_id=landing.submission.id,
         revision=home.revision,
         xsi_type=decision.xsi_type,
         scans=sorted({planned.scan_id for planned in files}),
@@ -167,20 +173,23 @@ async def _describe(
         files_replaced=sum(planned.replaces is not None for planned in files),
         file_count=int(totals.files),
         size_bytes=int(totals.bytes),
-        bucket=bucket,
+        bucket=landing.site.bucket,
         prefixes=[home.prefix, *(prefix for prefix in prefixes if prefix)],
         reason="" if decision.problem is None else decision.problem.code,
     )
 
 
-async def _ensure_subject(connection: AsyncConnection, submission: Import, case: Case, site: Site) -> Subject:
+async def _ensure_subject(connection: AsyncConnection, landing: _Landing) -> Subject:
     """The subject of a new session, made where there is none; two imports at once make one."""
+    case = landing.case
     if case.subject is not None:
         return case.subject
     label = names.clean_label(case.aim.subject or "")
     number = await connection.scalar(sa.select(subject_ids.next_value()))
-    row = {"id": f"{site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
-    await connection.execute(insert(subjects).values(**row, created_by=submission.login).on_conflict_do_nothing())
+    row = {"id": f"{landing.site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
+    await connection.execute(
+        insert(subjects).values(**row, created_by=landing.submission.login).on_conflict_do_nothing()
+    )
     subject = await find_subject(connection, case.entry.project, label)
     assert subject is not None  # noqa: S101 - just made
     return subject
