@@ -10,6 +10,7 @@ from aio_pika.exceptions import AMQPError
 from sqlalchemy.exc import OperationalError
 
 from libs.cli import accounts
+from libs.cli.people import project_app, user_app
 from libs.common.database import open_engine, upgrade
 from libs.common.errors import Retryable
 from libs.common.settings import Settings
@@ -17,6 +18,8 @@ from libs.common.storage import ensure_bucket
 from libs.common.topology import Management, apply_policies, declare_topology
 
 app = typer.Typer(help="Scandock: XNAT-compatible image session import.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+app.add_typer(project_app, name="project")
 WAIT_SECONDS = 120
 
 

@@ -11,10 +11,19 @@ from services.gateway.answers import refusal
 from services.gateway.authentication import Authentication
 from services.gateway.draining import Draining
 from services.gateway.parts import Parts
-from services.gateway.routes import health, imports, logins
+from services.gateway.routes import contents, health, imports, listings, logins, prearchive, projects, site, status
 from services.gateway.tree import Tree
 
-ROUTERS = (health.router, logins.router, imports.router)
+ROUTERS = (
+    health.router,
+    logins.router,
+    imports.router,
+    status.router,
+    listings.router,
+    projects.router,
+    prearchive.router,
+    site.router,
+)
 
 
 def build(parts: Parts) -> FastAPI:
@@ -24,6 +33,9 @@ def build(parts: Parts) -> FastAPI:
     app.state.parts = parts
     for router in ROUTERS:
         app.include_router(router)
+    for number, prefix in enumerate(contents.ARCHIVED):
+        app.include_router(contents.router, prefix=prefix, tags=["archive"], include_in_schema=number == 0)
+    app.include_router(contents.router, prefix=contents.PREARCHIVED, tags=["prearchive"])
     app.add_middleware(Authentication, accounts=parts.accounts)
     app.add_middleware(Tree)
     app.add_middleware(Draining)  # the outermost

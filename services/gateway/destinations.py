@@ -58,7 +58,8 @@ async def _resolve_by_id(connection: AsyncConnection, user: User, destination: D
     else:
         query = sa.select(subjects.c.project, subjects.c.label, sa.null()).where(subjects.c.id == destination.subject)
     row = (await connection.execute(query)).one_or_none()
-    missing = UserError("not-found", "dest names a subject or session by an ID that is not there.")
+    named = destination.session or destination.subject
+    missing = UserError("not-found", f"dest names {named}, but no session or subject has this ID.")
     if row is None:
         raise missing
     try:

@@ -119,7 +119,10 @@ async def receive(
     """Read the whole body; a file in it is stored at the target. If this fails, nothing is stored."""
     match kind:
         case BodyKind.FILE:
-            return Body(await _store(store, target, chunks))
+            upload = await _store(store, target, chunks)
+            if upload is None:
+                raise UserError("no-file", f"{NO_FILE} The body is empty.")
+            return Body(upload)
         case BodyKind.FORM:
             return await _receive_form(store, target, chunks, content_type)
         case BodyKind.FIELDS:

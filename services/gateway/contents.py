@@ -1,0 +1,163 @@
+"""Scans, resources and files of one session, in the archive or in the prearchive (clients §2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.errors import UserError
+from libs.common.names import catalog_name, resource_folder
+from libs.common.schema import files, resources, scans
+from services.gateway.places import Session
+
+ALL = frozenset({"all", "*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan; `row_id` is its row's."""
+
+    row_id: int
+    scan_id: str
+    series_instance_uid: str
+    xsi_type: str
+    type: str
+    quality: str
+    note: str
+    modality: str
+    attributes: Mapping[str, str | None]
+
+    @property
+    def description(self) -> str:
+        """Its series description."""
+        return self.attributes.get("SeriesDescription") or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource; `scan_id` is None for one of the session itself."""
+
+    id: int
+    label: str
+    format: str
+    content: str
+    file_count: int
+    size_bytes: int
+    scan_id: str | None
+    scan_type: str
+
+    def uri(self, session: Session) -> str:
+        """Its address, by its ID as XNAT's own (clients §2)."""
+        scan = "" if self.scan_id is None else f"/scans/{quote(self.scan_id)}"
+        return f"{session.uri}{scan}/resources/{self.id if session.is_archived else quote(self.label)}"
+
+    def catalog_key(self, session: Session) -> str:
+        """Where its catalog lies in the bucket."""
+        folder = resource_folder(self.scan_id, self.label)
+        return f"{session.prefix}{folder}/{catalog_name(self.scan_id, self.label)}"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file: its path below the resource, and its object."""
+
+    resource: Resource
+    name: str
+    key: str
+    size_bytes: int
+    md5: str
+
+
+async def list_scans(connection: AsyncConnection, session: Session, asked: str = "ALL") -> list[Scan]:
+    """All scans of a session in the order of their numbers, or those that a comma list names."""
+    columns = scans.c
+    query = sa.select(
+        columns.id,
+        columns.scan_id,
+        columns.series_instance_uid,
+        columns.xsi_type,
+        columns.type,
+        columns.quality,
+        columns.note,
+        columns.modality,
+        columns.attributes,
+    ).where(columns.session_id == session.id)
+    if asked.lower() not in ALL:
+        query = query.where(columns.scan_id.in_([name.strip() for name in asked.split(",")]))
+    found = [Scan(*row) for row in await connection.execute(query)]
+    return sorted(found, key=lambda scan: _natural(scan.scan_id))
+
+
+def _natural(scan_id: str) -> tuple[int, str]:
+    """Numbers in their order, before and with what follows them: 2, 3-MR1, 10 (import semantics §4.6)."""
+    digits = scan_id[: len(scan_id) - len(scan_id.lstrip("0123456789"))]
+    return (int(digits[:18]) if digits else 1 << 62, scan_id)
+
+
+async def find_scan(connection: AsyncConnection, session: Session, scan_id: str) -> Scan:
+    """The scan of this ID. Raises `UserError` if there is none."""
+    found = next((scan for scan in await list_scans(connection, session) if scan.scan_id == scan_id), None)
+    if found is None:
+        raise UserError("not-found", "There is no such scan.")
+    return found
+
+
+_RESOURCES = sa.select(
+    resources.c.id,
+    resources.c.label,
+    resources.c.format,
+    resources.c.content,
+    resources.c.file_count,
+    resources.c.size_bytes,
+    scans.c.scan_id,
+    sa.func.coalesce(scans.c.type, ""),
+).select_from(resources.outerjoin(scans, scans.c.id == resources.c.scan))
+
+
+async def list_resources(connection: AsyncConnection, session: Session, of_scans: str | None) -> list[Resource]:
+    """The resources of scans (`ALL` or a comma list), or with None those of the session itself."""
+    query = _RESOURCES.where(resources.c.session_id == session.id)
+    if of_scans is None:
+        query = query.where(resources.c.scan.is_(None))
+    elif of_scans.lower() in ALL:
+        query = query.where(resources.c.scan.is_not(None))
+    else:
+        query = query.where(scans.c.scan_id.in_([name.strip() for name in of_scans.split(",")]))
+    found = [Resource(*row) for row in await connection.execute(query)]
+    return sorted(found, key=lambda each: (_natural(each.scan_id or ""), each.label))
+
+
+async def find_resource(connection: AsyncConnection, session: Session, of_scans: str | None, name: str) -> Resource:
+    """The resource of this label, else of this ID. Raises `UserError` if there is none."""
+    found = await list_resources(connection, session, of_scans)
+    by_id = [each for each in found if str(each.id) == name]
+    for each in (*(each for each in found if each.label == name), *by_id):
+        return each
+    raise UserError("not-found", "There is no such resource.")
+
+
+async def list_files(connection: AsyncConnection, of: Sequence[Resource]) -> list[File]:
+    """The files of these resources, in their order and by name."""
+    return await _files(connection, of, sa.true())
+
+
+async def find_file(connection: AsyncConnection, of: Sequence[Resource], name: str) -> File:
+    """The file of this path in the first of these resources that has it. Raises `UserError` if none has."""
+    found = await _files(connection, of, files.c.name == name)
+    if not found:
+        raise UserError("not-found", "There is no such file.")
+    return found[0]
+
+
+async def _files(connection: AsyncConnection, of: Sequence[Resource], condition: sa.ColumnElement[bool]) -> list[File]:
+    by_id = {each.id: each for each in of}
+    columns = files.c
+    query = sa.select(columns.resource, columns.name, columns.object_key, columns.size_bytes, columns.md5).where(
+        columns.resource.in_(by_id), condition
+    )
+    found: dict[int, list[File]] = {each.id: [] for each in of}
+    for row in await connection.execute(query.order_by(columns.name)):
+        found[row.resource].append(File(by_id[row.resource], row.name, row.object_key, row.size_bytes, row.md5))
+    return [each for resource in of for each in found[resource.id]]

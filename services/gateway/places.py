@@ -1,0 +1,148 @@
+"""Sessions as addresses name them, in the archive or in the prearchive, for those who may read them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.access import User, may_read_unassigned
+from libs.common.errors import UserError
+from libs.common.names import UNASSIGNED, prearchive_uri
+from libs.common.schema import project_aliases, projects, sessions, subjects
+
+PREARCHIVED = ("opening", "prearchive")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session that its reader may see."""
+
+    id: str
+    place: str
+    status: str
+    project: str | None
+    subject_id: str
+    subject_label: str
+    label: str
+    timestamp: str
+    folder: str
+    prefix: str
+    study_instance_uid: str
+    xsi_type: str
+    attributes: Mapping[str, str | None]
+    auto_archive: bool | None
+    prevent_anon: bool
+    prevent_auto_commit: bool
+    source: str
+    visit: str
+    protocol: str
+    timezone: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether it is in the archive."""
+        return self.place == "archive"
+
+    @property
+    def prearchive_uri(self) -> str:
+        """Where its entry is, without `/data`."""
+        return prearchive_uri(self.project, self.timestamp, self.folder)
+
+    @property
+    def uri(self) -> str:
+        """Its address."""
+        return f"/data/experiments/{quote(self.id)}" if self.is_archived else f"/data{self.prearchive_uri}"
+
+
+SESSION = sa.select(
+    sessions.c.id,
+    sessions.c.place,
+    sessions.c.status,
+    sessions.c.project,
+    sa.func.coalesce(sessions.c.subject_id, "").label("subject_id"),
+    sa.func.coalesce(subjects.c.label, sessions.c.subject_label).label("subject_label"),
+    *(
+        sessions.c[name]
+        for name in Session.__dataclass_fields__
+        if name not in {"id", "place", "status", "project", "subject_id", "subject_label"}
+    ),
+).select_from(
+    sessions.outerjoin(subjects, subjects.c.id == sessions.c.subject_id).outerjoin(
+        projects, projects.c.id == sessions.c.project
+    )
+)
+"""The columns of `Session`, in its order."""
+
+
+def session_of(row: sa.Row[*tuple[Any, ...]]) -> Session:
+    """The row of a `SESSION` query."""
+    return Session(*row)
+
+
+def is_readable(user: User) -> sa.ColumnElement[bool]:
+    """The rows of `projects` that a user may read: `access.may` as a condition."""
+    if user.admin:
+        return sa.true()
+    return sa.or_(projects.c.id.in_(list(user.roles)), projects.c.accessibility == "public")
+
+
+def is_project(name: str) -> sa.ColumnElement[bool]:
+    """The project whose ID or alias is `name`."""
+    alias = sa.select(project_aliases.c.project).where(project_aliases.c.alias == name).scalar_subquery()
+    return sa.or_(projects.c.id == name, projects.c.id == alias)
+
+
+async def find_session(connection: AsyncConnection, user: User, address: Mapping[str, str]) -> Session:
+    """The session at an address: with `timestamp` and `folder` in the prearchive, else in the archive.
+
+    Raises:
+        UserError: it is not there, or not for this user to see.
+    """
+    condition = _prearchived(user, address) if "timestamp" in address else _archived(user, address)
+    is_label = sessions.c.label == address.get("session", "")
+    row = (await connection.execute(SESSION.where(condition).order_by(is_label.desc()).limit(1))).one_or_none()
+    if row is None:
+        raise UserError("not-found", "There is no such session.")
+    return session_of(row)
+
+
+def _prearchived(user: User, address: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        sessions.c.place == "prearchive",
+        of_prearchive(user, address["project"]),
+        sessions.c.timestamp == address["timestamp"],
+        sessions.c.folder == address["folder"],
+    )
+
+
+def of_prearchive(user: User, project: str) -> sa.ColumnElement[bool]:
+    """The prearchive of one project; Unassigned, compared without regard to case, for administrators alone."""
+    if project.lower() == UNASSIGNED.lower():
+        return sa.and_(sessions.c.project.is_(None), sa.true() if may_read_unassigned(user) else sa.false())
+    return sa.and_(is_project(project), is_readable(user))
+
+
+def _archived(user: User, address: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    """Inside a project by label or ID, else by ID (clients §1.2)."""
+    name = address["session"]
+    conditions = [sessions.c.place == "archive", is_readable(user)]
+    if "project" in address:
+        conditions += [is_project(address["project"]), sa.or_(sessions.c.label == name, sessions.c.id == name)]
+    else:
+        conditions.append(sessions.c.id == name)
+    if "subject" in address:
+        conditions.append(is_subject(address["subject"]))
+    return sa.and_(*conditions)
+
+
+def is_subject(name: str) -> sa.ColumnElement[bool]:
+    """The subject of this ID, or of this label without regard to case."""
+    return sa.or_(subjects.c.id == name, sa.func.lower(subjects.c.label) == name.lower())

@@ -1,0 +1,133 @@
+"""What a session holds, under each of its addresses: in the archive and in the prearchive."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response, StreamingResponse
+
+from libs.common.database import transaction
+from services.gateway import contents, rows
+from services.gateway.contents import File, Resource
+from services.gateway.downloads import Content, document, download, media_type_of, zipped
+from services.gateway.parts import Parts, PartsOf, UserOf
+from services.gateway.places import Session, find_session
+from services.gateway.prearchive import COLUMNS, entry_row
+from services.gateway.routes.shapes import item, table, wants_xml
+
+ARCHIVED = (
+    "/data/experiments/{session}",
+    "/data/projects/{project}/experiments/{session}",
+    "/data/subjects/{subject}/experiments/{session}",
+    "/data/projects/{project}/subjects/{subject}/experiments/{session}",
+)
+PREARCHIVED = "/data/prearchive/projects/{project}/{timestamp}/{folder}"
+
+router = APIRouter()
+READ = ["GET", "HEAD"]
+
+
+@router.api_route("", methods=READ, summary="The session: its XML, or its item; in the prearchive its row")
+async def session(request: Request, parts: PartsOf, user: UserOf) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        scans = await contents.list_scans(connection, found)
+    if wants_xml(request, default=not found.is_archived and not _is_csv(request)):
+        return await document(parts.store, f"{found.prefix}session.xml", is_head=request.method == "HEAD")
+    if found.is_archived:
+        return item(rows.session_item(found, scans))
+    return table(request, COLUMNS, [entry_row(found)])
+
+
+def _is_csv(request: Request) -> bool:
+    return request.query_params.get("format", "").lower() == "csv"
+
+
+@router.get("/projects", summary="The project of a session")
+async def projects(request: Request, parts: PartsOf, user: UserOf) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+    name = found.project or ""
+    return table(request, ("ID", "name"), [{"ID": name, "name": name}] if name else [])
+
+
+@router.get("/scans", summary="The scans of a session")
+async def scans(request: Request, parts: PartsOf, user: UserOf) -> Response:
+    wanted = {name for name in request.query_params.get("xsiType", "").split(",") if name}
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        listed = await contents.list_scans(connection, found)
+    lines = [rows.scan_row(found, scan) for scan in listed if not wanted or scan.xsi_type in wanted]
+    return table(request, rows.scan_columns(found), lines)
+
+
+@router.get("/scans/{scan}", summary="One scan")
+async def scan(request: Request, parts: PartsOf, user: UserOf, scan: str) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        return item(rows.scan_item(found, await contents.find_scan(connection, found, scan)))
+
+
+@router.get("/resources", summary="The resources of the session itself")
+@router.get("/scans/{scan}/resources", summary="The resources of a scan, of `ALL`, or of a comma list")
+async def resources(request: Request, parts: PartsOf, user: UserOf, scan: str | None = None) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        listed = await contents.list_resources(connection, found, scan)
+    return table(request, rows.resource_columns(found), [rows.resource_row(found, each) for each in listed])
+
+
+@router.api_route("/resources/{resource}", methods=READ, summary="A resource's catalog XML, or its item")
+@router.api_route("/scans/{scan}/resources/{resource}", methods=READ, summary="A resource's catalog XML, or its item")
+async def resource(request: Request, parts: PartsOf, user: UserOf, resource: str, scan: str | None = None) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        one = await contents.find_resource(connection, found, scan, resource)
+    if wants_xml(request, default=True):
+        return await document(parts.store, one.catalog_key(found), is_head=request.method == "HEAD")
+    return item(rows.resource_item(found, one))
+
+
+@router.get("/files", summary="The files of the session's own resources; `format=zip` for the files themselves")
+@router.get("/resources/{resource}/files", summary="The files of a resource")
+@router.get("/scans/{scan}/files", summary="The files of a scan, of `ALL`, or of a comma list")
+@router.get("/scans/{scan}/resources/{resource}/files", summary="The files of a resource")
+async def files(
+    request: Request, parts: PartsOf, user: UserOf, scan: str | None = None, resource: str | None = None
+) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        listed = await contents.list_files(connection, await _resources(connection, found, scan, resource))
+    if request.query_params.get("format", "").lower() == "zip":
+        return _zip(parts, found, listed)
+    return table(request, rows.file_columns(found), [rows.file_row(found, file) for file in listed])
+
+
+@router.api_route("/files/{name:path}", methods=READ, summary="A file")
+@router.api_route("/resources/{resource}/files/{name:path}", methods=READ, summary="A file")
+@router.api_route("/scans/{scan}/files/{name:path}", methods=READ, summary="A file")
+@router.api_route("/scans/{scan}/resources/{resource}/files/{name:path}", methods=READ, summary="A file, or a range")
+async def file(
+    request: Request, parts: PartsOf, user: UserOf, name: str, scan: str | None = None, resource: str | None = None
+) -> Response:
+    async with transaction(parts.engine) as connection:
+        found = await find_session(connection, user, request.path_params)
+        of = await _resources(connection, found, scan, resource)
+        one = await contents.find_file(connection, of, name)
+    media_type = media_type_of(one.name, one.resource.format)
+    content = Content(one.key, one.name, one.size_bytes, one.md5, media_type)
+    return await download(parts.store, content, request.headers, is_head=request.method == "HEAD")
+
+
+async def _resources(
+    connection: AsyncConnection, found: Session, scan: str | None, resource: str | None
+) -> Sequence[Resource]:
+    if resource is None:
+        return await contents.list_resources(connection, found, scan)
+    return [await contents.find_resource(connection, found, scan, resource)]
+
+
+def _zip(parts: Parts, found: Session, listed: Sequence[File]) -> Response:
+    packed = [Content(file.key, rows.zip_path(found, file), file.size_bytes) for file in listed]
+    name = {"Content-Disposition": 'attachment; filename="files.zip"'}
+    return StreamingResponse(zipped(parts.store, packed), headers=name, media_type="application/zip")
