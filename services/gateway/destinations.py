@@ -5,7 +5,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import Action, User, may
 from libs.common.errors import UserError
-from libs.common.names import UNASSIGNED
 from libs.common.requests import Area, Destination
 from libs.common.schema import project_aliases, projects, sessions, subjects
 
@@ -39,7 +38,7 @@ async def resolve(connection: AsyncConnection, user: User, destination: Destinat
     """
     if is_by_id and destination.project is None:
         return await _resolve_by_id(connection, user, destination)
-    if destination.project is None or destination.project == UNASSIGNED:
+    if destination.project is None:
         return destination
     project = await find_project(connection, user, destination.project, Action.EDIT)
     found = destination.model_copy(update={"project": project})

@@ -151,7 +151,7 @@ def _read_dest(values: Mapping[str, str]) -> Dest | None:
 def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destination:
     """Parts of `dest` win over parameters, which fill what it lacks (§2, SI)."""
     dest = dest or Dest(area="")
-    project = _project(dest.project or _first(values, "PROJECT_ID", "project"))
+    named = dest.project or _first(values, "PROJECT_ID", "project")
     timestamp = folder = None
     if dest.area != Area.ARCHIVE:
         timestamp = _segment("PREARC_TIMESTAMP", dest.timestamp or _text(values, "PREARC_TIMESTAMP"))
@@ -162,7 +162,7 @@ def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destinati
             "User must specify timestamp portion of prearchive path, if session portion is specified "
             "(PREARC_TIMESTAMP, PREARC_SESSION_FOLDER).",
         )
-    if timestamp and not project:
+    if timestamp and not named:
         raise UserError(
             "dest-incomplete",
             "User must specify project portion of prearchive path, if timestamp/session portion is specified.",
@@ -171,7 +171,7 @@ def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destinati
     sessions = ("EXPT_LABEL", "session", "EXPT_ID", "label")
     return Destination(
         area=Area(dest.area) if dest.area else None,
-        project=project,
+        project=_project(named),
         subject=_label("SUBJECT_ID", dest.subject or _first(values, *subjects)),
         session=_label("EXPT_LABEL", dest.session or _first(values, *sessions)),
         timestamp=timestamp,
@@ -180,8 +180,9 @@ def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destinati
 
 
 def _project(text: str) -> str | None:
+    """A project's ID or alias; Unassigned is none, as in XNAT, so the headers may still name one (§1.7)."""
     if text.lower() == UNASSIGNED.lower():
-        return UNASSIGNED
+        return None
     return text[: LABEL_LENGTH * 4] or None
 
 

@@ -131,6 +131,12 @@ async def receive(
             return Body(None)
 
 
+async def discard(chunks: AsyncIterator[bytes]) -> None:
+    """Read a body that is not needed, so that its sender gets to read the answer."""
+    async for _ in chunks:
+        pass
+
+
 async def _receive_form(store: ObjectStore, target: Target, chunks: AsyncIterator[bytes], content_type: str) -> Body:
     pieces = read_form(chunks, content_type)
     upload: Upload | None = None

@@ -104,6 +104,7 @@ class Waiting:
             await watching
         finally:
             watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def _grace(self, watching: "asyncio.Task[None]") -> None:
         await asyncio.wait([watching], timeout=POLL_SECONDS * 12)  # connecting takes up to 10 s

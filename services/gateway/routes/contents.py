@@ -24,10 +24,10 @@ ARCHIVED = (
 PREARCHIVED = "/data/prearchive/projects/{project}/{timestamp}/{folder}"
 
 router = APIRouter()
-READ = ["GET", "HEAD"]
 
 
-@router.api_route("", methods=READ, summary="The session: its XML, or its item; in the prearchive its row")
+@router.head("", include_in_schema=False)
+@router.get("", summary="The session: its XML, or its item; in the prearchive its row")
 async def session(request: Request, parts: PartsOf, user: UserOf) -> Response:
     async with transaction(parts.engine) as connection:
         found = await find_session(connection, user, request.path_params)
@@ -77,8 +77,10 @@ async def resources(request: Request, parts: PartsOf, user: UserOf, scan: str | 
     return table(request, rows.resource_columns(found), [rows.resource_row(found, each) for each in listed])
 
 
-@router.api_route("/resources/{resource}", methods=READ, summary="A resource's catalog XML, or its item")
-@router.api_route("/scans/{scan}/resources/{resource}", methods=READ, summary="A resource's catalog XML, or its item")
+@router.head("/resources/{resource}", include_in_schema=False)
+@router.get("/resources/{resource}", summary="A resource's catalog XML, or its item")
+@router.head("/scans/{scan}/resources/{resource}", include_in_schema=False)
+@router.get("/scans/{scan}/resources/{resource}", summary="A resource's catalog XML, or its item")
 async def resource(request: Request, parts: PartsOf, user: UserOf, resource: str, scan: str | None = None) -> Response:
     async with transaction(parts.engine) as connection:
         found = await find_session(connection, user, request.path_params)
@@ -103,10 +105,14 @@ async def files(
     return table(request, rows.file_columns(found), [rows.file_row(found, file) for file in listed])
 
 
-@router.api_route("/files/{name:path}", methods=READ, summary="A file")
-@router.api_route("/resources/{resource}/files/{name:path}", methods=READ, summary="A file")
-@router.api_route("/scans/{scan}/files/{name:path}", methods=READ, summary="A file")
-@router.api_route("/scans/{scan}/resources/{resource}/files/{name:path}", methods=READ, summary="A file, or a range")
+@router.head("/files/{name:path}", include_in_schema=False)
+@router.get("/files/{name:path}", summary="A file")
+@router.head("/resources/{resource}/files/{name:path}", include_in_schema=False)
+@router.get("/resources/{resource}/files/{name:path}", summary="A file")
+@router.head("/scans/{scan}/files/{name:path}", include_in_schema=False)
+@router.get("/scans/{scan}/files/{name:path}", summary="A file")
+@router.head("/scans/{scan}/resources/{resource}/files/{name:path}", include_in_schema=False)
+@router.get("/scans/{scan}/resources/{resource}/files/{name:path}", summary="A file, or a range")
 async def file(
     request: Request, parts: PartsOf, user: UserOf, name: str, scan: str | None = None, resource: str | None = None
 ) -> Response:

@@ -68,6 +68,9 @@ async def post_import(request: Request, parts: PartsOf, caller: CallerOf, name: 
     await parts.readiness.require_servers()
     import_id = uuid4()
     async with _kept_alive(parts, caller):
+        if kind is uploads.BodyKind.FILE and (known := await _known(request, parts, caller.user, asked)):
+            await uploads.discard(request.stream())
+            return await _answer(request, parts, asked, known)
         with parts.budget.take(length):
             body = await _receive(request, parts, import_id, kind, name)
         try:
@@ -77,6 +80,8 @@ async def post_import(request: Request, parts: PartsOf, caller: CallerOf, name: 
         except UserError:
             await parts.store.delete([_key(import_id)])  # of this request alone: nothing is left behind
             raise
+        if accepted.received_at is None:
+            await parts.store.delete([_key(import_id)])  # the import that it repeats has the bytes
         return await _answer(request, parts, asked, accepted.import_id)
 
 
@@ -100,6 +105,19 @@ def _content_length(request: Request, max_bytes: int) -> int | None:
     return length
 
 
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get(IDEMPOTENCY_KEY.lower(), "")
+    if len(key) > IDEMPOTENCY_KEY_LENGTH:
+        raise UserError("parameter-invalid", f"{IDEMPOTENCY_KEY} is longer than {IDEMPOTENCY_KEY_LENGTH} characters.")
+    return key or None
+
+
+async def _known(request: Request, parts: Parts, user: User, asked: Asked) -> UUID | None:
+    """The import that this request repeats by its `Idempotency-Key`: its body need not be stored again."""
+    key = _idempotency_key(request)
+    return await imports.find_by_key(parts.engine, user.login, key, asked.request) if key else None
+
+
 async def _receive(request: Request, parts: Parts, import_id: UUID, kind: uploads.BodyKind, name: str) -> uploads.Body:
     content_type = request.headers.get("content-type", "")
     target = uploads.Target(_key(import_id), uploads.name_of(name, content_type), parts.settings.max_upload_bytes)
@@ -111,10 +129,7 @@ async def _accept(
 ) -> imports.Accepted:
     if body.upload is None:
         raise UserError("no-file", uploads.NO_FILE)
-    key = request.headers.get(IDEMPOTENCY_KEY.lower()) or None
-    if key and len(key) > IDEMPOTENCY_KEY_LENGTH:
-        raise UserError("parameter-invalid", f"{IDEMPOTENCY_KEY} is longer than {IDEMPOTENCY_KEY_LENGTH} characters.")
-    submission = imports.Submission(import_id, user.login, asked.request, body.upload, key)
+    submission = imports.Submission(import_id, user.login, asked.request, body.upload, _idempotency_key(request))
     accepted = await imports.accept(parts.engine, submission)
     telemetry.log().info(
         "import accepted",

@@ -11,7 +11,8 @@ from services.gateway.uploads import read_fields
 router = APIRouter(tags=["login"])
 
 
-@router.api_route("/data/JSESSION", methods=["GET", "POST"], summary="Log in: the body is the session id alone")
+@router.get("/data/JSESSION", summary="Your session id; logs in where there is none")
+@router.post("/data/JSESSION", summary="Log in: the body is the session id alone")
 async def open_login(parts: PartsOf, caller: CallerOf) -> Response:
     if not caller.is_told:  # one of his own, that nobody else can end
         caller.token = await parts.accounts.open(caller.user.login)
@@ -26,7 +27,8 @@ async def close_login(parts: PartsOf, caller: CallerOf) -> Response:
     return PlainTextResponse("")
 
 
-@router.api_route("/data/services/auth", methods=["PUT", "POST"], summary="Log in with the form's username, password")
+@router.post("/data/services/auth", include_in_schema=False)
+@router.put("/data/services/auth", summary="Log in with the form's username, password")
 async def log_in(request: Request, parts: PartsOf) -> Response:
     form = dict(await read_fields(request.stream()))
     caller: Caller | None = request.state.caller
