@@ -51,13 +51,15 @@ def dataset(**elements: object) -> Dataset:
     return ds
 
 
-def dicom_bytes(ds: Dataset | None = None, transfer_syntax: UID | str = ExplicitVRLittleEndian, **elements: object) -> bytes:
+def dicom_bytes(
+    ds: Dataset | None = None, transfer_syntax: UID | str = ExplicitVRLittleEndian, **elements: object
+) -> bytes:
     """A DICOM file (PS3.10) of `ds`, or of `dataset(**elements)`."""
     ds = dataset(**elements) if ds is None else ds
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(transfer_syntax)
-    ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", MRImageStorage)
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", uid("nothing"))
+    ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID") or MRImageStorage
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID") or uid("nothing")
     file = io.BytesIO()
     dcmwrite(file, ds, enforce_file_format=True)
     return file.getvalue()

@@ -117,6 +117,7 @@ INFLATED_BYTES = 16 << 20
 _UID_LENGTH = 128  # PS3.5 §9.1 allows 64; longer ones are met, but not so long that no index holds them
 _SHORT_LENGTH = 64
 _MAX_FRAMES = 2**31 - 1
+_LONGEST_INTEGER = 12  # VR IS (PS3.5 §6.2)
 
 DIRECTORY = NotDicom("DICOMDIR: a directory of files, not an image")
 UNREADABLE = NotDicom("unreadable DICOM header")
@@ -241,4 +242,5 @@ def _uid(element: Element | None) -> str:
 
 def _frames(number: str) -> int:
     """NumberOfFrames, 1 where it is absent or nonsense."""
-    return min(int(number), _MAX_FRAMES) if number.isascii() and number.isdigit() and len(number) < 12 else 1
+    is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_INTEGER
+    return min(max(int(number), 1), _MAX_FRAMES) if is_number else 1
