@@ -58,8 +58,8 @@ def dicom_bytes(
     ds = dataset(**elements) if ds is None else ds
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(transfer_syntax)
-    ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID") or MRImageStorage
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID") or uid("nothing")
+    ds.file_meta.MediaStorageSOPClassUID = UID(ds.get("SOPClassUID") or MRImageStorage)
+    ds.file_meta.MediaStorageSOPInstanceUID = UID(ds.get("SOPInstanceUID") or uid("nothing"))
     file = io.BytesIO()
     dcmwrite(file, ds, enforce_file_format=True)
     return file.getvalue()

@@ -35,6 +35,7 @@ def open_engine(database_url: str, connections: int = 5) -> AsyncEngine:
         max_overflow=connections,
         pool_pre_ping=True,
         pool_timeout=30,
+        hide_parameters=True,  # they hold PHI, and errors are logged
         connect_args={"connect_timeout": 5, "application_name": "scandock"},
     )
 

@@ -30,7 +30,6 @@ _NOT_KEPT = {
     "InstanceNumber",
     "NumberOfFrames",
     "EchoNumbers",
-    "ImageOrientationPatient",
 }
 _AXES = ("Sag", "Cor", "Tra")
 
