@@ -7,6 +7,7 @@ from libs.common.access import Action, User, may
 from libs.common.errors import UserError
 from libs.common.requests import Area, Destination
 from libs.common.schema import project_aliases, projects, sessions, subjects
+from services.gateway.parameters import IdOf
 
 
 async def find_project(connection: AsyncConnection, user: User, name: str, action: Action) -> str:
@@ -30,17 +31,22 @@ async def find_project(connection: AsyncConnection, user: User, name: str, actio
     return str(row.id)
 
 
-async def resolve(connection: AsyncConnection, user: User, destination: Destination, *, is_by_id: bool) -> Destination:
+async def resolve(connection: AsyncConnection, user: User, destination: Destination, id_of: IdOf | None) -> Destination:
     """The destination with IDs and aliases replaced by what they stand for; the user may import there.
 
     Raises:
         UserError: it names a project, session or subject that is not there, or not this user's to change.
     """
-    if is_by_id and destination.project is None:
-        return await _resolve_by_id(connection, user, destination)
+    if id_of is not None:
+        destination = await _resolve_id(connection, destination, id_of)
     if destination.project is None:
         return destination
-    project = await find_project(connection, user, destination.project, Action.EDIT)
+    try:
+        project = await find_project(connection, user, destination.project, Action.EDIT)
+    except UserError as error:
+        if id_of is None or error.code != "project-unknown":
+            raise
+        raise _no_such_id(destination, id_of) from error
     found = destination.model_copy(update={"project": project})
     if found.session and found.area is not Area.PREARCHIVE:
         found = await _adopt_session(connection, found)
@@ -49,24 +55,23 @@ async def resolve(connection: AsyncConnection, user: User, destination: Destinat
     return found
 
 
-async def _resolve_by_id(connection: AsyncConnection, user: User, destination: Destination) -> Destination:
-    if destination.session:
-        query = sa.select(sessions.c.project, sessions.c.subject_label, sessions.c.label).where(
-            sessions.c.id == destination.session, sessions.c.place == "archive"
-        )
-    else:
-        query = sa.select(subjects.c.project, subjects.c.label, sa.null()).where(subjects.c.id == destination.subject)
-    row = (await connection.execute(query)).one_or_none()
-    named = destination.session or destination.subject
-    missing = UserError("not-found", f"dest names {named}, but no session or subject has this ID.")
-    if row is None:
-        raise missing
-    try:
-        project = await find_project(connection, user, row[0], Action.EDIT)
-    except UserError as error:
-        raise (missing if error.code == "project-unknown" else error) from error
-    update = {"project": project, "subject": row[1], "session": row[2] or destination.session}
-    return destination.model_copy(update=update)
+async def _resolve_id(connection: AsyncConnection, destination: Destination, id_of: IdOf) -> Destination:
+    """The project that has what `dest` names by its ID alone."""
+    match id_of:
+        case IdOf.SESSION:
+            is_it = (sessions.c.id == destination.session) & (sessions.c.place == "archive")
+            query = sa.select(sessions.c.project).where(is_it)
+        case IdOf.SUBJECT:
+            query = sa.select(subjects.c.project).where(subjects.c.id == destination.subject)
+    project = (await connection.execute(query)).scalar_one_or_none()
+    if project is None:
+        raise _no_such_id(destination, id_of)
+    return destination.model_copy(update={"project": project})
+
+
+def _no_such_id(destination: Destination, id_of: IdOf) -> UserError:
+    name = destination.session if id_of is IdOf.SESSION else destination.subject
+    return UserError("not-found", f"dest: there is no {id_of.value} with the ID {name}.")
 
 
 async def _adopt_session(connection: AsyncConnection, destination: Destination) -> Destination:

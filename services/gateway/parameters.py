@@ -71,16 +71,23 @@ class AnswerFormat(StrEnum):
     HTML = "html"
 
 
+class IdOf(StrEnum):
+    """What a `dest` without a project names by its ID."""
+
+    SUBJECT = "subject"
+    SESSION = "session"
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One import as its parameters ask for it, before the database is looked at.
 
-    `is_by_id`: `dest` names a subject or session without its project, so it must be an ID.
+    `id_of`: `dest` names this without its project, so it must be an ID.
     """
 
     request: ImportRequest
     answer: AnswerFormat = AnswerFormat.URI_LIST
-    is_by_id: bool = False
+    id_of: IdOf | None = None
     ignored: tuple[str, ...] = ()
 
 
@@ -122,7 +129,7 @@ def read_parameters(values: Mapping[str, str], duplicates: Duplicates = Duplicat
     return Asked(
         request=request,
         answer=_read_answer_format(values),
-        is_by_id=dest is not None and dest.project is None and bool(dest.subject or dest.session),
+        id_of=_id_of(dest),
         ignored=tuple(sorted(n for n in values if n not in DESCRIPTIONS and n not in request.xml_paths)),
     )
 
@@ -146,6 +153,14 @@ def _read_dest(values: Mapping[str, str]) -> Dest | None:
             "Parameter dest format error: it must be /archive or /prearchive, with /projects/{P} and what lies below.",
         )
     return dest
+
+
+def _id_of(dest: Dest | None) -> IdOf | None:
+    if dest is None or dest.project is not None:
+        return None
+    if dest.session is not None:
+        return IdOf.SESSION
+    return IdOf.SUBJECT if dest.subject is not None else None
 
 
 def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destination:

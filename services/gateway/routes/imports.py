@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from libs.common import telemetry
@@ -71,14 +73,15 @@ async def post_import(request: Request, parts: PartsOf, caller: CallerOf, name: 
         if kind is uploads.BodyKind.FILE and (known := await _known(request, parts, caller.user, asked)):
             await uploads.discard(request.stream())
             return await _answer(request, parts, asked, known)
-        with parts.budget.take(length):
-            body = await _receive(request, parts, import_id, kind, name)
         try:
+            with parts.budget.take(length):
+                body = await _receive(request, parts, import_id, kind, name)
             if body.fields:
                 asked = await _authorized(parts, caller.user, merge(body.fields, query.items()))
             accepted = await _accept(request, parts, caller.user, asked, import_id, body)
-        except UserError:
-            await parts.store.delete([_key(import_id)])  # of this request alone: nothing is left behind
+        except (UserError, ClientDisconnect):
+            with contextlib.suppress(Retryable):  # of this request alone: nothing is left behind
+                await parts.store.delete([_key(import_id)])
             raise
         if accepted.received_at is None:
             await parts.store.delete([_key(import_id)])  # the import that it repeats has the bytes
@@ -92,9 +95,9 @@ def _key(import_id: UUID) -> str:
 async def _authorized(parts: Parts, user: User, values: dict[str, str]) -> Asked:
     asked = read_parameters(values, parts.settings.duplicates)
     async with transaction(parts.engine) as connection:
-        destination = await resolve(connection, user, asked.request.destination, is_by_id=asked.is_by_id)
+        destination = await resolve(connection, user, asked.request.destination, asked.id_of)
     request = asked.request.model_copy(update={"destination": destination})
-    return Asked(request, asked.answer, asked.is_by_id, asked.ignored)
+    return replace(asked, request=request)
 
 
 def _content_length(request: Request, max_bytes: int) -> int | None:
