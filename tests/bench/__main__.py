@@ -125,10 +125,18 @@ def _run(name: str, peer: str, number: int, measure: Measure) -> Run:
         try:
             result = measure(directory)
         except (MeasurementError, StartError) as error:
-            print(f"{name} {peer} run {number}: FAILED: {error}", flush=True)
-            return Run(peer, number, error=str(error).splitlines()[0])
+            return _failed(name, peer, number, error)
     print(f"{name} {peer} run {number}: {result.files_per_second:.1f} files/s", flush=True)
     return Run(peer, number, result)
+
+
+def _failed(name: str, peer: str, number: int, error: Exception) -> Run:
+    """What is left of a failed run: its reason, and the ends of the logs in a file."""
+    log = DIRECTORY / f"failed-{name}-{peer}-{number}.log"
+    log.write_text(f"{error}\n")
+    reason = str(error).partition("\n")[0]
+    print(f"{name} {peer} run {number}: FAILED: {reason} (see {log.relative_to(ROOT)})", flush=True)
+    return Run(peer, number, error=reason)
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ def _facts(servers: DurableServers, acknowledge: Acknowledge) -> dict[str, str]:
     account = urlsplit(servers.broker.url)
     management = Client.with_password(servers.broker.management_url, account.username or "", account.password or "")
     overview = json.loads(management.get("/api/overview"))
-    weed = subprocess.check_output([Path(sys.executable).parent / "weed", "version"], text=True)
+    weed = _output(str(Path(sys.executable).parent / "weed"), "version")
     queues = sorted({queue["type"] for queue in json.loads(management.get(f"/api/queues/{NAME}"))})
     names = ("server_version", "fsync", "synchronous_commit")
     with psycopg.connect(servers.database.url) as connection:
@@ -181,5 +181,9 @@ def _facts(servers: DurableServers, acknowledge: Acknowledge) -> dict[str, str]:
     return {
         "rabbitmq": f"{overview['rabbitmq_version']}, queues: {', '.join(queues)}",
         "postgres": ", ".join(f"{name} {shown[name]}" for name in names),
-        "weed": f"{weed.strip()}, acknowledges when {acknowledge.name.lower()} (S3_FSYNC={acknowledge.value})",
+        "weed": f"{weed}, acknowledges when {acknowledge.name.lower()} (S3_FSYNC={acknowledge.value})",
     }
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
