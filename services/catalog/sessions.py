@@ -107,27 +107,7 @@ async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key:
     """A resource with its files as of one moment, for the catalog at `key`; None if the session has it no more."""
     async with transaction(engine) as connection:
         await _one_moment(connection)
-        row = (
-            await connection.execute(
-                sa.select(
-                    sessions.c.prefix,
-                    sessions.c.project,
-                    sessions.c.revision,
-                    resources.c.label,
-                    resources.c.format,
-                    resources.c.content,
-                    resources.c.revision.label("resource_revision"),
-                    scans.c.series_instance_uid,
-                    scans.c.attributes,
-                )
-                .select_from(
-                    resources.join(sessions, resources.c.session_id == sessions.c.id).outerjoin(
-                        scans, resources.c.scan == scans.c.id
-                    )
-                )
-                .where(resources.c.id == resource, sessions.c.id == session_id, sessions.c.place.in_(LIVE))
-            )
-        ).one_or_none()
+        row = (await connection.execute(_resource(session_id, resource))).one_or_none()
         if row is None:
             return None
         entries = await _entries(connection, session_id, resource, row.resource_revision)
@@ -143,6 +123,28 @@ async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key:
         content=row.content,
         scan=CatalogScan(row.series_instance_uid, row.attributes) if is_scan else None,
         entries=entries,
+    )
+
+
+def _resource(session_id: str, resource: int) -> sa.Select[tuple[object, ...]]:
+    return (
+        sa.select(
+            sessions.c.prefix,
+            sessions.c.project,
+            sessions.c.revision,
+            resources.c.label,
+            resources.c.format,
+            resources.c.content,
+            resources.c.revision.label("resource_revision"),
+            scans.c.series_instance_uid,
+            scans.c.attributes,
+        )
+        .select_from(
+            resources.join(sessions, resources.c.session_id == sessions.c.id).outerjoin(
+                scans, resources.c.scan == scans.c.id
+            )
+        )
+        .where(resources.c.id == resource, sessions.c.id == session_id, sessions.c.place.in_(LIVE))
     )
 
 
