@@ -159,7 +159,7 @@ Scandock is up at {url}
   settings  {LOCAL_ENV.relative_to(ROOT)}
 
 Upload a zip of DICOM files to the project {DEMO_PROJECT}:
-  curl -u {user}:{password} -X POST -T session.zip -H 'Content-Type: application/zip' \\
+  curl -sS -u {user}:{password} -X POST -T session.zip -H 'Content-Type: application/zip' \\
     '{url}/data/services/import?dest=/archive/projects/{DEMO_PROJECT}&inbody=true'
 """
 
