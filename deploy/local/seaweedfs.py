@@ -67,6 +67,7 @@ class SeaweedFS:
             "ip.bind": LOOPBACK,
             "master.port": self.master_port,
             "master.volumeSizeLimitMB": VOLUME_MB,
+            "master.electionTimeout": "1s",  # a restarted master waits this long for others; 10 s by default
             "master.telemetry": "false",
             "volume.port": self.volume_port,
             "volume.max": self.volumes,
