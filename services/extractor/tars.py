@@ -1,7 +1,6 @@
 """Listing a tar from its headers as its bytes come by, or by skipping to them (pure): POSIX ustar and pax, GNU tar."""
 
 import tarfile
-from dataclasses import replace
 
 from libs.common.errors import UserError
 from libs.common.facts import Encoding
@@ -137,17 +136,18 @@ class TarWalk:
             self._next += _padded(size_bytes)
 
     def _append(self, path: str, size_bytes: int, skipped: str) -> None:
-        found = Found(
-            ordinal=self._number,
-            path=self._folder + path,
-            object_key=self._archive.object_key,
-            offset=self._archive.offset + self._next,
-            span_bytes=size_bytes,
-            size_bytes=size_bytes,
-            encoding=Encoding.PLAIN,
-            skipped=skip_reason(path, size_bytes),
+        self.found.append(
+            Found(
+                ordinal=self._number,
+                path=self._folder + path,
+                object_key=self._archive.object_key,
+                offset=self._archive.offset + self._next,
+                span_bytes=size_bytes,
+                size_bytes=size_bytes,
+                encoding=Encoding.PLAIN,
+                skipped=skip_reason(path, size_bytes) or skipped,
+            )
         )
-        self.found.append(replace(found, skipped=found.skipped or skipped) if skipped else found)
 
 
 def _padded(size_bytes: int) -> int:

@@ -6,7 +6,8 @@ The standard library's reader wants a file and keeps 1 KB a member; this one nee
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.common.errors import UserError
 from libs.common.facts import Encoding
@@ -93,22 +94,22 @@ def list_entries(directory: bytes, where: Directory, archive: Found, folder: str
         UserError: a member is unsafe, members overlap, a limit is passed, or the directory is damaged.
     """
     found: list[Found] = []
+    entries = sorted(_entries(directory, budget), key=lambda entry: entry.offset)
     end = where.start
-    for entry in sorted(_entries(directory, budget), key=lambda entry: entry.offset, reverse=True):
+    while entries:
+        entry = entries.pop()
         begin = entry.offset + where.shift
         if begin + _LOCAL_HEADER_BYTES + entry.packed_bytes > end:
             code = "damaged-archive" if end == where.start else "overlapping-members"
             raise UserError(code, f"member {entry.number} of the zip does not lie where the zip says")
-        path = _checked_path(entry)
-        if path:
+        if path := _checked_path(entry):
             found.append(_found(entry, path, begin, end, archive, folder))
         end = begin
     found.reverse()
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     number: int
     name: bytes
     is_utf8: bool
@@ -178,7 +179,7 @@ def _text(entry: _Entry) -> str:
 
 def _found(entry: _Entry, path: str, begin: int, end: int, archive: Found, folder: str) -> Found:
     longest = _LOCAL_HEADER_BYTES + len(entry.name) + _EXTRA_BYTES + entry.packed_bytes + _DESCRIPTOR_BYTES
-    found = Found(
+    return Found(
         ordinal=entry.number,
         path=folder + path,
         object_key=archive.object_key,
@@ -187,9 +188,8 @@ def _found(entry: _Entry, path: str, begin: int, end: int, archive: Found, folde
         size_bytes=entry.size_bytes,
         encoding=_ENCODINGS.get(entry.method, Encoding.ZIP_STORED),
         crc32=entry.crc32,
-        skipped=skip_reason(path, entry.size_bytes),
+        skipped=skip_reason(path, entry.size_bytes) or _unreadable(entry),
     )
-    return found if found.skipped else replace(found, skipped=_unreadable(entry))
 
 
 def _unreadable(entry: _Entry) -> str:
