@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from libs.common.errors import UserError
+
 
 class Format(StrEnum):
     """What Scandock can open or archive; everything else is `UNKNOWN`."""
@@ -66,6 +68,11 @@ def recognise(head: bytes, size_bytes: int) -> Format:
     return next((kind for kind, is_kind in _TESTS if is_kind(head)), None) or (
         Format.DICOM if is_data_set(head, size_bytes) else Format.UNKNOWN
     )
+
+
+def refusal(head: bytes) -> UserError:
+    """The refusal of an upload that begins with `head`, neither an archive nor an image."""
+    return UserError("not-an-archive", f"the upload looks like {describe(head)}; accepted are {ACCEPTED}")
 
 
 def describe(head: bytes) -> str:

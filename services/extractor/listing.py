@@ -10,7 +10,7 @@ from libs.common.facts import Encoding
 from libs.common.spans import Damaged, Read, decode_head, payload_offset, plan
 from libs.common.storage import ObjectStore
 from services.extractor.containers import ends_as_zip, list_tar, list_zip
-from services.extractor.formats import ACCEPTED, ARCHIVES, HEAD_BYTES, IMAGES, Format, describe, recognise
+from services.extractor.formats import ARCHIVES, HEAD_BYTES, IMAGES, Format, recognise, refusal
 from services.extractor.limits import Budget, Limits
 from services.extractor.members import ENCRYPTED, Found, may_be_archive, skip_reason, upload_name
 from services.extractor.unpack import DAMAGE, Content, Packed, unpack
@@ -155,8 +155,7 @@ class _Listing:
         elif candidate.format in IMAGES:
             self.leaves.append(member)
         else:
-            looks = describe(candidate.head)
-            raise UserError("not-an-archive", f"the upload looks like {looks}; accepted are {ACCEPTED}")
+            raise refusal(candidate.head)
 
 
 async def _look(store: ObjectStore, members: Sequence[Found]) -> list[_Candidate]:

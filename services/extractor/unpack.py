@@ -8,7 +8,7 @@ from libs.common.errors import UserError
 from libs.common.facts import Encoding, Member
 from libs.common.spans import READ_BYTES, Read, plan
 from libs.common.storage import PART_BYTES, ObjectStore
-from services.extractor.formats import HEAD_BYTES, Format, recognise
+from services.extractor.formats import HEAD_BYTES, Format, recognise, refusal
 from services.extractor.limits import Budget
 from services.extractor.members import Found, packed_name
 from services.extractor.streams import PIECE_BYTES, Compressed, Layer, ZipMember, through
@@ -28,6 +28,11 @@ class Packed:
     member: Found
     folder: str
     compression: Format | None
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether it is the upload itself, not a member of it: then nothing of it is worth keeping if it is damaged."""
+        return not self.folder
 
     def layers(self) -> list[Layer]:
         """The outermost first."""
@@ -58,7 +63,8 @@ async def unpack(store: ObjectStore, key: str, packed: Sequence[Packed], budget:
     Safe to repeat: the same bytes get the same place. A damaged one is skipped, with its bytes left in the object.
 
     Raises:
-        UserError: a limit is passed or a tar has an unsafe member; nothing is stored then.
+        UserError: a limit is passed, a tar has an unsafe member, or the upload itself is damaged or no archive;
+            nothing is stored then.
     """
     unpacking = _Unpacking(key, packed, budget)
     await store.put_stream(key, _unpacked(store, unpacking))
@@ -176,11 +182,13 @@ class _Arrival:
         """What it is. While the size is not known any length in the head is taken as possible."""
         size_bytes = _ANY_SIZE if len(self._head) >= HEAD_BYTES else self._size_bytes
         self._format = recognise(bytes(self._head[:HEAD_BYTES]), size_bytes)
+        if self._format is Format.UNKNOWN and self._packed.is_upload:
+            raise refusal(bytes(self._head))
         if self._format is Format.TAR:
             self._walk.feed(0, memoryview(bytes(self._head)))
 
     def _note(self, error: UserError) -> None:
-        if error.code not in DAMAGE:
+        if error.code not in DAMAGE or self._packed.is_upload:
             raise error
         self._damage = error
 
