@@ -32,7 +32,7 @@ def scandock() -> None:
 def setup() -> None:
     """Make the tables, the broker's topology, the bucket and the first user. Safe to repeat; waits for the servers.
 
-    Reads AMQP_URL, DATABASE_URL, S3_*, AWS_* and, if set, AMQP_MANAGEMENT_URL, SCANDOCK_ADMIN_USER,
+    Reads AMQP_URL, DATABASE_URL, S3_*, AWS_* and, if set, RABBITMQ_MANAGEMENT_URL, SCANDOCK_ADMIN_USER,
     SCANDOCK_ADMIN_PASSWORD and SCANDOCK_DEMO_PROJECT.
     """
     asyncio.run(_setup(Settings()))
@@ -41,7 +41,7 @@ def setup() -> None:
 async def _setup(settings: Settings) -> None:
     await _until("database", lambda: asyncio.to_thread(upgrade, settings.database_url))
     await _until("broker", lambda: declare_topology(settings.amqp_url))
-    if management_url := os.environ.get("AMQP_MANAGEMENT_URL"):
+    if management_url := os.environ.get("RABBITMQ_MANAGEMENT_URL"):
         await _until("broker management", lambda: apply_policies(Management.of(management_url, settings.amqp_url)))
     await _until("object store", lambda: ensure_bucket(settings.s3))
     engine = open_engine(settings.database_url, 1)

@@ -100,7 +100,8 @@ async def test_an_import_whose_message_was_never_published_is_told_again(site: S
         other = uuid.uuid4()
         connection.execute(
             "insert into imports (id, login, request, source_key, size_bytes, sha256)"
-            " select %s, login, jsonb_set(request, '{destination,session}', '\"again\"'), source_key, size_bytes, sha256"
+            " select %s, login, jsonb_set(request, '{destination,session}', '\"again\"'),"
+            " source_key, size_bytes, sha256"
             " from imports where id = %s",
             (other, import_),
         )

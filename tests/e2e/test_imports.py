@@ -146,7 +146,7 @@ async def test_the_prearchive_holds_what_is_not_sent_to_the_archive(
     (row,) = await site.rows(f"/data/prearchive/projects/{project}")
     assert "/data" + row["url"] == uri
     assert (row["status"], row["subject"], row["folderName"], row["name"]) == ("READY", "Test_Regression", "DEV", "DEV")
-    assert row["tag"] == "1.3.12.2.1107.5.2.43.66044.30000018051219254193200000007"
+    assert row["tag"] == "1.3.12.2.1107.5.2.19.45160.30000018091720502193200000007"
     single = await site.rows(uri)
     assert single == [row]
     scans = await site.rows(f"{uri}/scans")
