@@ -1,13 +1,13 @@
 """The objects that this service writes: catalogs and session XML, which are replaced, and reports (architecture §3)."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
 from libs.common.errors import Retryable
+from libs.common.reports import MemberLine, render_pages, report_key
 from libs.common.storage import Changed, Missing, ObjectStore
-from services.catalog.report import MemberLine, render_lines
 
 TRIES = 5
 """How often a document is read and written again because another writer was first."""
@@ -69,9 +69,4 @@ async def each(work: Sequence[Callable[[], Awaitable[Result]]]) -> list[Result]:
 
 async def write_report(store: ObjectStore, import_id: UUID, pages: AsyncIterable[Sequence[MemberLine]]) -> None:
     """Write the report of an import, page by page. Safe to repeat."""
-
-    async def pieces() -> AsyncIterator[bytes]:
-        async for page in pages:
-            yield await asyncio.to_thread(render_lines, page)
-
-    await store.put_stream(f"uploads/{import_id}/report.ndjson", pieces())
+    await store.put_stream(report_key(import_id), render_pages(pages))

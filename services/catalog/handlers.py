@@ -12,11 +12,12 @@ from libs.common.broker import Output
 from libs.common.database import finished_if_catalogued, transaction
 from libs.common.errors import ScandockError
 from libs.common.messages import Event, ImportFinished, SessionChanged
+from libs.common.reports import report_pages
 from libs.common.storage import ObjectStore
 from services.catalog.catalog_xml import render_catalog
 from services.catalog.documents import each, replace_document, write_report
 from services.catalog.events import Change, import_event, session_events
-from services.catalog.imports import load_ended_import, report_pages
+from services.catalog.imports import load_ended_import
 from services.catalog.session_xml import render_session
 from services.catalog.sessions import load_catalog, load_change, load_plan, load_session, mark_catalogued
 

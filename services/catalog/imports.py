@@ -1,6 +1,5 @@
 """An ended import's rows as facts."""
 
-from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,12 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.names import UNASSIGNED
-from libs.common.schema import files, import_members, import_sessions, imports, session_changes, sessions
+from libs.common.reports import UNSETTLED
+from libs.common.schema import import_members, import_sessions, imports, session_changes, sessions
 from services.catalog.events import EndedImport
-from services.catalog.report import UNSETTLED, MemberLine
-
-PAGE = 5000
-"""Members of a report in memory at a time."""
 
 
 async def load_ended_import(engine: AsyncEngine, import_id: UUID) -> EndedImport:
@@ -70,35 +66,3 @@ async def _verdicts(connection: AsyncConnection, import_id: UUID) -> dict[str, i
         .order_by(verdict)
     )
     return {row[0]: row[1] for row in rows}
-
-
-async def report_pages(engine: AsyncEngine, import_id: UUID) -> AsyncGenerator[Sequence[MemberLine]]:
-    """Every member of an import in order, `PAGE` at a time, through a cursor of the server."""
-    entry = sessions.alias("entry")
-    query = (
-        sa.select(
-            import_members.c.ordinal,
-            import_members.c.path,
-            import_members.c.verdict,
-            import_members.c.reason,
-            sa.func.coalesce(files.c.session_id, entry.c.merged_into, import_members.c.session_id, ""),
-            sa.func.coalesce(import_members.c.sop_instance_uid, ""),
-            sa.func.coalesce(import_members.c.md5, ""),
-            import_members.c.size_bytes,
-            sa.func.coalesce(files.c.name, ""),
-        )
-        .select_from(
-            import_members.outerjoin(entry, entry.c.id == import_members.c.session_id).outerjoin(
-                files,
-                (files.c.import_id == import_members.c.import_id) & (files.c.object_key == import_members.c.staged_key),
-            )
-        )
-        .where(import_members.c.import_id == import_id)
-        .order_by(import_members.c.ordinal)
-    )
-    async with transaction(engine) as connection:
-        # Keys of files have no index: without statistics a nested loop would read all files for each member.
-        await connection.execute(sa.text("set local enable_nestloop = off"))
-        result = await connection.stream(query.execution_options(yield_per=PAGE))
-        async for page in result.partitions():
-            yield [MemberLine(*row) for row in page]

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from libs.common.database import transaction
+from libs.common.reports import COLUMNS, render_pages, report_key, report_pages
 from libs.common.storage import Missing
 from services.gateway.answers import IMPORT_HEADER
 from services.gateway.parts import PartsOf, UserOf
-from services.gateway.reports import COLUMNS, report_key, report_lines
 from services.gateway.status import Status, find_status
 
 router = APIRouter(tags=["import"])
@@ -65,7 +65,7 @@ async def report(request: Request, parts: PartsOf, user: UserOf, import_id: UUID
     try:
         stored = await parts.store.head(report_key(import_id))
     except Missing:
-        pieces = report_lines(parts.engine, import_id)
+        pieces = render_pages(report_pages(parts.engine, import_id))
     else:
         pieces = parts.store.stream(stored.key, 0, stored.size_bytes) if stored.size_bytes else _nothing()
     if request.query_params.get("format", "").lower() == "csv":

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from libs.common.errors import Retryable
+from libs.common.reports import MemberLine
 from libs.common.storage import Missing, Store, memory_store
 from services.catalog.documents import AT_ONCE, TRIES, each, replace_document, write_report
-from services.catalog.report import MemberLine
 
 KEY = "sessions/P/E/session.xml"
 

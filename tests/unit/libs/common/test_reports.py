@@ -2,7 +2,7 @@
 
 import json
 
-from services.catalog.report import MemberLine, render_lines
+from libs.common.reports import MemberLine, render_lines
 
 STORED = MemberLine(0, "a/山田 1.dcm", "stored", "", "XNAT_E00001", "1.2.3", "ab" * 16, 10, "0001.dcm")
 OPEN = MemberLine(1, "b\n.dcm", None, "", "", "", "", 5, "")
