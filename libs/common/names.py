@@ -73,6 +73,16 @@ def resource_folder(scan_id: str | None, label: str) -> str:
     return f"RESOURCES/{label}" if scan_id is None else f"SCANS/{scan_id}/{label}"
 
 
+def catalog_path(scan_id: str | None, label: str) -> str:
+    """A resource's catalog below its session's prefix, in XNAT's layout."""
+    return f"{resource_folder(scan_id, label)}/{catalog_name(scan_id, label)}"
+
+
+def session_xml_key(prefix: str) -> str:
+    """Where the XML of the session with this prefix lies in the bucket."""
+    return f"{prefix}session.xml"
+
+
 @dataclass(frozen=True, slots=True)
 class Dest:
     """The parts of a `dest` (§2); None where it does not name them. `session` may be a label or an ID."""

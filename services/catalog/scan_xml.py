@@ -119,7 +119,7 @@ def add_scanner(children: Children, attributes: Attributes) -> None:
 
 def resource_element(name: str, scan_id: str | None, resource: Resource, home: Home) -> etree._Element:
     """`xnat:file` of a scan or `xnat:resource` of a session: where its catalog is, and what is known of its files."""
-    path = f"{names.resource_folder(scan_id, resource.label)}/{names.catalog_name(scan_id, resource.label)}"
+    path = names.catalog_path(scan_id, resource.label)
     archived = isinstance(home, InArchive)
     return element(
         name,

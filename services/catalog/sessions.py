@@ -75,12 +75,8 @@ async def load_plan(engine: AsyncEngine, change: Change) -> Plan:
             .where(resources.c.session_id == change.session_id, resources.c.id.in_(change.resources))
             .order_by(resources.c.id)
         )
-        return Plan(f"{prefix}session.xml", {row.id: catalog_key(prefix, row.scan_id, row.label) for row in rows})
-
-
-def catalog_key(prefix: str, scan_id: str | None, label: str) -> str:
-    """Where a resource's catalog lies (architecture §3)."""
-    return f"{prefix}{names.resource_folder(scan_id, label)}/{names.catalog_name(scan_id, label)}"
+        catalogs = {row.id: prefix + names.catalog_path(row.scan_id, row.label) for row in rows}
+        return Plan(names.session_xml_key(prefix), catalogs)
 
 
 async def mark_catalogued(connection: AsyncConnection, change: Change, catalogs: Sequence[str]) -> Change:

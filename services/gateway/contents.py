@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.errors import UserError
-from libs.common.names import catalog_name, resource_folder
+from libs.common.names import catalog_path
 from libs.common.schema import files, resources, scans
 from services.gateway.places import Session
 
@@ -55,8 +55,7 @@ class Resource:
 
     def catalog_key(self, session: Session) -> str:
         """Where its catalog lies in the bucket."""
-        folder = resource_folder(self.scan_id, self.label)
-        return f"{session.prefix}{folder}/{catalog_name(self.scan_id, self.label)}"
+        return session.prefix + catalog_path(self.scan_id, self.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response, StreamingResponse
 
 from libs.common.database import transaction
+from libs.common.names import session_xml_key
 from services.gateway import contents, rows
 from services.gateway.contents import File, Resource
 from services.gateway.downloads import Content, document, download, media_type_of, zipped
@@ -33,7 +34,7 @@ async def session(request: Request, parts: PartsOf, user: UserOf) -> Response:
         found = await find_session(connection, user, request.path_params)
         scans = await contents.list_scans(connection, found)
     if wants_xml(request, default=not found.is_archived and not _is_csv(request)):
-        return await document(parts.store, f"{found.prefix}session.xml", is_head=request.method == "HEAD")
+        return await document(parts.store, session_xml_key(found.prefix), is_head=request.method == "HEAD")
     if found.is_archived:
         return item(rows.session_item(found, scans))
     return table(request, COLUMNS, [entry_row(found)])
