@@ -109,6 +109,27 @@ class Event(BaseModel):
             {"id": event_id, "type": f"org.scandock.{verb}.v1", "data": data.model_dump(), **attributes}
         )
 
+    @classmethod
+    def of_import(cls, verb: str, data: "ImportEvent", *, time: datetime, project: str, site_id: str) -> Self:
+        """The event `import.{verb}`: of an import's two steps, `received` is the first, its end the second."""
+        return cls.of(
+            f"import.{verb}",
+            event_id=derive("import", data.import_id, verb),
+            data=data,
+            source=event_source(site_id),
+            subject=f"/imports/{data.import_id}",
+            time=time,
+            sequence=f"{int(verb != 'received'):020d}",
+            partitionkey=str(data.import_id),
+            correlationid=str(data.import_id),
+            project=project,
+        )
+
+
+def event_source(site_id: str) -> str:
+    """Who tells: CloudEvents' `source`."""
+    return f"/scandock/{site_id}"
+
 
 class ImportEvent(BaseModel):
     """`import.received`, `import.completed`, `import.rejected`, `import.failed`."""

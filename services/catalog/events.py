@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from libs.common.messages import Event, ImportEvent, SessionEvent, derive
+from libs.common.messages import Event, ImportEvent, SessionEvent, derive, event_source
 from libs.common.names import UNASSIGNED
 
 IN_PREARCHIVE = frozenset({"received", "conflict"})
 """The verbs of sessions that wait in the prearchive; all others tell of archived ones (architecture §4)."""
-IMPORT_END_STEP = 1
-"""Of an import's two steps, its end; `import.received` is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def session_events(change: Change, site_id: str) -> list[Event]:
     is_archived = change.verb not in IN_PREARCHIVE
     place = "/archive/experiments" if is_archived else "/prearchive"
     attributes = {
-        "source": source(site_id),
+        "source": event_source(site_id),
         "subject": f"{place}/{change.session_id}",
         "time": change.changed_at,
         "sequence": f"{change.revision:020d}",
@@ -67,26 +65,12 @@ def session_events(change: Change, site_id: str) -> list[Event]:
 
 def import_event(ended: EndedImport, site_id: str) -> Event:
     """`import.completed`, `import.rejected` or `import.failed`."""
-    return Event.of(
-        f"import.{ended.outcome}",
-        event_id=derive("import", ended.import_id, ended.outcome),
-        data=ImportEvent(
-            import_id=ended.import_id,
-            size_bytes=ended.size_bytes,
-            sessions=list(ended.sessions),
-            verdicts=dict(ended.verdicts),
-            code=ended.code,
-        ),
-        source=source(site_id),
-        subject=f"/imports/{ended.import_id}",
-        time=ended.finished_at,
-        sequence=f"{IMPORT_END_STEP:020d}",
-        partitionkey=str(ended.import_id),
-        correlationid=str(ended.import_id),
-        project=ended.projects[0] if len(ended.projects) == 1 else UNASSIGNED,
+    data = ImportEvent(
+        import_id=ended.import_id,
+        size_bytes=ended.size_bytes,
+        sessions=list(ended.sessions),
+        verdicts=dict(ended.verdicts),
+        code=ended.code,
     )
-
-
-def source(site_id: str) -> str:
-    """Who tells: CloudEvents' `source`."""
-    return f"/scandock/{site_id}"
+    project = ended.projects[0] if len(ended.projects) == 1 else UNASSIGNED
+    return Event.of_import(ended.outcome, data, time=ended.finished_at, project=project, site_id=site_id)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import transaction
 from libs.common.errors import UserError
-from libs.common.messages import Event, ImportEvent, ImportReceived, derive
+from libs.common.messages import Event, ImportEvent, ImportReceived
 from libs.common.names import UNASSIGNED, prearchive_uri
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_sessions, imports, sessions
@@ -152,18 +152,12 @@ async def _of_key(connection: AsyncConnection, login: str, key: str, request: Im
 
 def received(import_id: UUID, request: ImportRequest, size_bytes: int, at: datetime, site_id: str) -> Event:
     """The public event of an import's arrival; the same words however often it is told."""
-    project = request.destination.project or UNASSIGNED
-    return Event.of(
-        "import.received",
-        event_id=derive("import", import_id, "received"),
-        data=ImportEvent(import_id=import_id, size_bytes=size_bytes),
-        source=f"/scandock/{site_id}",
-        subject=f"/imports/{import_id}",
+    return Event.of_import(
+        "received",
+        ImportEvent(import_id=import_id, size_bytes=size_bytes),
         time=at,
-        sequence="0" * 20,
-        partitionkey=str(import_id),
-        correlationid=str(import_id),
-        project=project,
+        project=request.destination.project or UNASSIGNED,
+        site_id=site_id,
     )
 
 
