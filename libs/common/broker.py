@@ -192,15 +192,9 @@ class Broker:
         """A consumer that the broker has cancelled, or forgotten, is found by asking."""
         if connection.is_closed:
             raise ConnectionError("closed")
-        probe = await connection.channel()
-        try:
-            for subscription in self._subscriptions:
-                queue = await probe.declare_queue(subscription.queue, passive=True)
-                if not queue.declaration_result.consumer_count:
-                    raise ConnectionError("cancelled")
-        finally:
-            with contextlib.suppress(AMQPError, RuntimeError):
-                await probe.close()
+        for subscription in self._subscriptions:
+            if not await self.consumers(subscription.queue):
+                raise ConnectionError("cancelled")
 
     async def _start(self, subscription: Subscription, delivery: AbstractIncomingMessage) -> None:
         task = asyncio.create_task(self._settle(subscription, delivery))
@@ -211,7 +205,7 @@ class Broker:
         started = time.monotonic()
         attempt = _attempt(delivery)
         try:
-            outcome = await self._handle(subscription, delivery, attempt)
+            outcome = await self._handle(subscription, delivery)
             await delivery.ack()
         except (AMQPError, ConnectionError, RuntimeError, Retryable) as error:
             outcome = "unsettled"  # the broker delivers it again
@@ -229,7 +223,7 @@ class Broker:
             milliseconds=round((time.monotonic() - started) * 1000),
         )
 
-    async def _handle(self, subscription: Subscription, delivery: AbstractIncomingMessage, attempt: int) -> str:
+    async def _handle(self, subscription: Subscription, delivery: AbstractIncomingMessage) -> str:
         try:
             message = subscription.message.model_validate_json(delivery.body)
         except ValidationError:
