@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -28,7 +28,7 @@ from deploy.local.ports import is_free
 from deploy.local.postgresql import PostgreSQL
 from deploy.local.program import Program
 from deploy.local.rabbitmq import RabbitMQ
-from deploy.local.seaweedfs import GRPC_OFFSET, SeaweedFS
+from deploy.local.seaweedfs import GRPC_OFFSET, VOLUMES, SeaweedFS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -161,53 +161,92 @@ class Servers:
             pass
 
 
+Server = RabbitMQ | PostgreSQL | SeaweedFS
+USER = "scandock"
+
+
+@dataclass
+class LocalServers:
+    """The three servers in a directory of their own, with the durability of `make up` unless told otherwise."""
+
+    broker: RabbitMQ
+    database: PostgreSQL
+    store: SeaweedFS
+    children: dict[str, list[Child]] = field(default_factory=dict)
+
+    @classmethod
+    def in_directory(
+        cls, directory: Path, database_options: tuple[str, ...] = (), volumes: int = VOLUMES
+    ) -> LocalServers:
+        """Servers on free ports that will keep their data in `directory`."""
+        ports = free_ports()
+        secret = secrets.token_hex(16)
+        broker = RabbitMQ(
+            directory / "rabbitmq",
+            port=next(ports),
+            management_port=next(ports),
+            distribution_port=next(ports),
+            epmd_port=next(ports),
+            user=USER,
+            password=secret,
+        )
+        database = PostgreSQL(directory / "postgres", next(ports), USER, secret, options=database_options)
+        store = SeaweedFS(
+            directory / "s3",
+            port=next(ports),
+            master_port=next(ports),
+            volume_port=next(ports),
+            filer_port=next(ports),
+            access_key=USER,
+            secret_key=secret,
+            volumes=volumes,
+        )
+        return cls(broker, database, store)
+
+    @property
+    def located(self) -> Servers:
+        """Where they are."""
+        broker, store = self.broker, self.store
+        return Servers(
+            broker.url, broker.management_url, self.database.url, store.url, store.access_key, store.secret_key
+        )
+
+    def start(self, directory: Path) -> None:
+        """Start all three at the same time, logs in `directory`, and wait until they work."""
+        located = self.located
+        probes: list[tuple[str, Server, Callable[[], None]]] = [
+            ("rabbitmq", self.broker, lambda: located.create_vhost("ready")),
+            ("postgres", self.database, lambda: located.create_database("ready")),
+            ("weed", self.store, lambda: located.create_bucket("ready")),
+        ]
+
+        def start(name: str, server: Server, probe: Callable[[], None]) -> None:
+            server.prepare()
+            own = self.children.setdefault(name, [])
+            for program in server.programs():
+                own.append(Child.started(program, directory, os.environ))
+            wait(probe, own)
+
+        with ThreadPoolExecutor(len(probes)) as pool:
+            list(pool.map(lambda probe: start(*probe), probes))
+
+    def stop(self) -> None:
+        """Stop whatever was started; their data are not needed any more."""
+        for name, children in self.children.items():
+            for child in children:
+                child.stop(signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
+        self.store.remove_sockets()
+
+
 @contextlib.contextmanager
 def running_servers(directory: Path) -> Iterator[Servers]:
     """RabbitMQ, PostgreSQL (without fsync) and SeaweedFS on free ports with their data in `directory`."""
-    ports = free_ports()
-    secret = secrets.token_hex(16)
-    broker = RabbitMQ(
-        directory / "rabbitmq",
-        port=next(ports),
-        management_port=next(ports),
-        distribution_port=next(ports),
-        epmd_port=next(ports),
-        user="scandock",
-        password=secret,
-    )
-    database = PostgreSQL(directory / "postgres", next(ports), "scandock", secret, options=("-F",))
-    store = SeaweedFS(
-        directory / "s3",
-        port=next(ports),
-        master_port=next(ports),
-        volume_port=next(ports),
-        filer_port=next(ports),
-        access_key="scandock",
-        secret_key=secret,
-        volumes=10_000,
-    )
-    servers = Servers(broker.url, broker.management_url, database.url, store.url, store.access_key, store.secret_key)
-    probes = [
-        (broker, lambda: servers.create_vhost("ready")),
-        (database, lambda: servers.create_database("ready")),
-        (store, lambda: servers.create_bucket("ready")),
-    ]
-    children: list[Child] = []
-
-    def start(server: RabbitMQ | PostgreSQL | SeaweedFS, probe: Callable[[], None]) -> None:
-        server.prepare()
-        own = [Child.started(program, directory, os.environ) for program in server.programs()]
-        children.extend(own)
-        wait(probe, own)
-
+    servers = LocalServers.in_directory(directory, database_options=("-F",), volumes=10_000)
     try:
-        with ThreadPoolExecutor(len(probes)) as pool:
-            list(pool.map(lambda pair: start(*pair), probes))
-        yield servers
+        servers.start(directory)
+        yield servers.located
     finally:
-        for child in children:
-            child.stop(signal.SIGQUIT if child.program.name == "postgres" else signal.SIGKILL)
-        store.remove_sockets()
+        servers.stop()
 
 
 def unique_name() -> str:

@@ -4,110 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import secrets
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 
-from deploy.local.postgresql import PostgreSQL
-from deploy.local.rabbitmq import RabbitMQ
-from deploy.local.seaweedfs import Acknowledge, SeaweedFS
+from deploy.local.seaweedfs import Acknowledge
 from tests.bench.client import Client, MeasurementError
 from tests.bench.instances import Study
 from tests.bench.measurement import Measured, Upload, measured
-from tests.servers import Child, Servers, free_ports, wait
+from tests.servers import LocalServers
 from tests.stack import Stack, running_stack
 
 NAME = "bench"  # of the virtual host, the database, the bucket and the project
-USER = "scandock"
 SETUP_SECONDS = 60
 PROJECT = f"/data/projects/{NAME}"
 IMPORT = f"/data/services/import?import-handler=SI&dest=/archive/projects/{NAME}&inbody=true"
-
-Server = RabbitMQ | PostgreSQL | SeaweedFS
-
-
-@dataclass
-class DurableServers:
-    """The three servers with the durability of `make up`: unlike those of the tests, PostgreSQL syncs its log."""
-
-    broker: RabbitMQ
-    database: PostgreSQL
-    store: SeaweedFS
-    children: dict[str, list[Child]] = field(default_factory=dict)
-
-    @classmethod
-    def in_directory(cls, directory: Path) -> DurableServers:
-        """Servers on free ports that will keep their data in `directory`."""
-        ports = free_ports()
-        secret = secrets.token_hex(16)
-        broker = RabbitMQ(
-            directory / "rabbitmq",
-            port=next(ports),
-            management_port=next(ports),
-            distribution_port=next(ports),
-            epmd_port=next(ports),
-            user=USER,
-            password=secret,
-        )
-        database = PostgreSQL(directory / "postgres", next(ports), USER, secret)
-        store = SeaweedFS(
-            directory / "s3",
-            port=next(ports),
-            master_port=next(ports),
-            volume_port=next(ports),
-            filer_port=next(ports),
-            access_key=USER,
-            secret_key=secret,
-        )
-        return cls(broker, database, store)
-
-    @property
-    def located(self) -> Servers:
-        """Where they are."""
-        return Servers(
-            self.broker.url,
-            self.broker.management_url,
-            self.database.url,
-            self.store.url,
-            self.store.access_key,
-            self.store.secret_key,
-        )
-
-    def start(self, directory: Path) -> None:
-        """Start all three at the same time and wait until they work."""
-        located = self.located
-        probes: list[tuple[str, Server, Callable[[], None]]] = [
-            ("rabbitmq", self.broker, lambda: located.create_vhost("ready")),
-            ("postgres", self.database, lambda: located.create_database("ready")),
-            ("weed", self.store, lambda: located.create_bucket("ready")),
-        ]
-
-        def start(name: str, server: Server, probe: Callable[[], None]) -> None:
-            server.prepare()
-            own = self.children.setdefault(name, [])
-            for program in server.programs():
-                own.append(Child.started(program, directory, os.environ))
-            wait(probe, own)
-
-        with ThreadPoolExecutor(len(probes)) as pool:
-            list(pool.map(lambda probe: start(*probe), probes))
-
-    def stop(self) -> None:
-        """Stop whatever was started; their data are not needed any more."""
-        for name, children in self.children.items():
-            for child in children:
-                child.stop(signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
-        self.store.remove_sockets()
 
 
 def measure(upload: Upload, directory: Path, acknowledge: Acknowledge) -> Measured:
@@ -132,8 +49,8 @@ def measure(upload: Upload, directory: Path, acknowledge: Acknowledge) -> Measur
 
 
 @contextlib.contextmanager
-def _running(directory: Path, acknowledge: Acknowledge) -> Iterator[tuple[DurableServers, Stack]]:
-    servers = DurableServers.in_directory(directory)
+def _running(directory: Path, acknowledge: Acknowledge) -> Iterator[tuple[LocalServers, Stack]]:
+    servers = LocalServers.in_directory(directory)  # durable as `make up` has them
     try:
         servers.start(directory)
         if acknowledge is not Acknowledge.WRITTEN:  # which is how it starts
@@ -167,7 +84,7 @@ def _rows(client: Client, path: str) -> list[dict[str, str]]:
     return rows
 
 
-def _facts(servers: DurableServers, acknowledge: Acknowledge) -> dict[str, str]:
+def _facts(servers: LocalServers, acknowledge: Acknowledge) -> dict[str, str]:
     """Versions and durability, from the servers themselves where they tell."""
     account = urlsplit(servers.broker.url)
     management = Client.with_password(servers.broker.management_url, account.username or "", account.password or "")

@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from lxml import etree
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.broker import Broker
@@ -19,7 +18,8 @@ from libs.common.database import end_import, open_engine, transaction, upgrade
 from libs.common.errors import Retryable
 from libs.common.messages import Event, ImportFinished, SessionChanged, SessionEvent
 from libs.common.schema import imports, resources, scans, session_changes, sessions
-from libs.common.storage import Missing, S3Settings, Store, s3_store
+from libs.common.settings import Settings
+from libs.common.storage import Missing, Store, s3_store
 from libs.common.topology import EVENTS, declare_topology
 from services.catalog.handlers import Site, catalogue_session, conclude_import, leave_ended
 from tests.integration.catalogued import Tables
@@ -79,12 +79,7 @@ class World(Tables):
 async def world(allotment: dict[str, str]) -> AsyncIterator[World]:
     await asyncio.to_thread(upgrade, allotment["DATABASE_URL"])
     engine = open_engine(allotment["DATABASE_URL"])
-    settings = S3Settings(
-        endpoint=allotment["S3_ENDPOINT_URL"],
-        bucket=allotment["S3_BUCKET"],
-        access_key_id=allotment["AWS_ACCESS_KEY_ID"],
-        secret_access_key=SecretStr(allotment["AWS_SECRET_ACCESS_KEY"]),
-    )
+    settings = Settings.model_validate(allotment).s3
     made = World(engine, s3_store(settings), allotment["S3_BUCKET"])
     await made.project()
     yield made

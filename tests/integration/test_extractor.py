@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import end_import, load_batch, open_engine, transaction, upgrade
@@ -17,8 +16,9 @@ from libs.common.errors import Poison, Retryable, UserError
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_members, imports
+from libs.common.settings import Settings
 from libs.common.spans import decode, plan
-from libs.common.storage import S3Settings, Store, s3_store
+from libs.common.storage import Store, s3_store
 from services.extractor.handlers import Output, list_import
 from services.extractor.limits import Limits
 from tests.builders_archives import DICOM, tar_bytes, zip_bytes
@@ -77,12 +77,7 @@ class World:
 async def world(allotment: dict[str, str]) -> AsyncIterator[World]:
     await asyncio.to_thread(upgrade, allotment["DATABASE_URL"])
     engine = open_engine(allotment["DATABASE_URL"])
-    settings = S3Settings(
-        endpoint=allotment["S3_ENDPOINT_URL"],
-        bucket=allotment["S3_BUCKET"],
-        access_key_id=allotment["AWS_ACCESS_KEY_ID"],
-        secret_access_key=SecretStr(allotment["AWS_SECRET_ACCESS_KEY"]),
-    )
+    settings = Settings.model_validate(allotment).s3
     yield World(engine, s3_store(settings))
     await engine.dispose()
 
