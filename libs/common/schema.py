@@ -301,7 +301,7 @@ files = Table(
     Index("files_by_session", "session_id", "sop_instance_uid"),
     Index("files_by_import", "import_id"),
 )
-session_changes = Table(  # archiver, in the transaction it tells of; catalogued_at the catalog. Our outbox.
+session_changes = Table(  # our outbox: archiver, in the transaction it tells of; catalog: catalogued_at, event.catalogs
     "session_changes",
     metadata,
     Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
