@@ -1,6 +1,6 @@
 """Listing a zip from its central directory (pure): PKWARE's APPNOTE 6.3.10, whose sections are cited.
 
-The standard library's reader wants a file and keeps 1 KB a member; this one needs the directory's bytes alone.
+The standard library's reader wants a seekable file; this one needs the directory's bytes alone (ADR 7).
 """
 
 import stat
