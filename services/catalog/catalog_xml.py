@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.catalog.values import Attributes, integer, matrix, orientation, voxel_size
+from services.catalog.values import Attributes, integer, matrix, voxel_size
 from services.catalog.xml_text import DECLARATION, escaped, quoted
 
 NAMESPACES = (
@@ -162,7 +162,7 @@ class Uris:
 
 
 def _geometry(scan: Scan, frames: int) -> Iterator[str]:
-    size, voxel, axis = matrix(scan.attributes), voxel_size(scan.attributes), orientation(scan.attributes)
+    size, voxel, axis = matrix(scan.attributes), voxel_size(scan.attributes), scan.attributes.get("Orientation")
     if size is not None:
         yield f'<cat:dimensions x="{size.columns}" y="{size.rows}" z="{frames}"/>\n'
     if voxel is not None:

@@ -13,7 +13,6 @@ from services.catalog.values import (
     echoes,
     field_strength,
     matrix,
-    orientation,
     voxel_size,
     xml_date,
     xml_time,
@@ -154,7 +153,7 @@ def _mr_parameters(attributes: Attributes) -> Children:
     add_texts(
         children,
         {
-            "orientation": orientation(attributes),
+            "orientation": attributes.get("Orientation"),
             "tr": decimal(attributes.get("RepetitionTime")),
             "te": times[0].milliseconds if len(times) == 1 else None,
             "ti": decimal(attributes.get("InversionTime")),

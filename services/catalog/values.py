@@ -97,18 +97,6 @@ def matrix(attributes: Attributes) -> Matrix | None:
     return None if columns is None or rows is None else Matrix(columns, rows)
 
 
-def orientation(attributes: Attributes) -> str | None:
-    """`Sag`, `Cor` or `Tra`: the axis that the slices' normal is nearest to (PS3.3 §C.7.6.2.1.1)."""
-    cosines = numbers(attributes.get("ImageOrientationPatient"))
-    if cosines is None or len(cosines) != 6:
-        return None
-    (rx, ry, rz), (cx, cy, cz) = cosines[:3], cosines[3:]
-    normal = [abs(ry * cz - rz * cy), abs(rz * cx - rx * cz), abs(rx * cy - ry * cx)]
-    if not any(normal):
-        return None
-    return ("Sag", "Cor", "Tra")[normal.index(max(normal))]
-
-
 def field_strength(text: str | None) -> str | None:
     """Tesla, to the nearest half: `3.0` for 3, 2.89362 and 30000 gauss (import semantics §4.7)."""
     value = number(text)

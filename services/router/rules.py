@@ -18,7 +18,8 @@ _NO_FOLDER = "session"
 _LONGEST_LABEL = 255
 """No legal header makes a longer one (PS3.5 §6.2); what is not legal must still fit an index."""
 _BOOLEANS = {"true": True, "t": True, "false": False, "f": False}
-# Read from a header, but no attribute of a session or scan (§4.7): identity, notes to the importer, what one file is
+# Read from a header, but no attribute of a session or scan (§4.7): identity, notes to the importer, what one file is,
+# and what is kept in another form
 _NOT_KEPT = {
     "SpecificCharacterSet",
     "SOPClassUID",
@@ -30,6 +31,7 @@ _NOT_KEPT = {
     "InstanceNumber",
     "NumberOfFrames",
     "EchoNumbers",
+    "ImageOrientationPatient",
 }
 _AXES = ("Sag", "Cor", "Tra")
 

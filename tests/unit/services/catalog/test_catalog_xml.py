@@ -28,7 +28,7 @@ GEOMETRY = CatalogScan(
         "Columns": "256",
         "PixelSpacing": "0.859375\\0.859375",
         "SliceThickness": "2.5",
-        "ImageOrientationPatient": "0\\1\\0\\0\\0\\-1",
+        "Orientation": "Sag",
     },
 )
 

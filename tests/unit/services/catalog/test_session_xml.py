@@ -69,7 +69,7 @@ LOCALIZER = {
     "ReceiveCoilName": "HeadMatrix",
     "PixelSpacing": "1\\1",
     "SliceThickness": "8",
-    "ImageOrientationPatient": "1\\0\\0\\0\\1\\0",
+    "Orientation": "Tra",
     "Rows": "256",
     "Columns": "256",
     "RepetitionTime": "8.6",

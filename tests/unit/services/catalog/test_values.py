@@ -87,23 +87,6 @@ def test_field_strength_is_tesla_to_the_nearest_half(text: str | None, expected:
     assert values.field_strength(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1\\0\\0\\0\\1\\0", "Tra"),
-        ("0.99\\0.05\\0.02\\-0.05\\0.98\\-0.2", "Tra"),
-        ("1\\0\\0\\0\\0\\-1", "Cor"),
-        ("0\\1\\0\\0\\0\\-1", "Sag"),
-        ("0\\0\\0\\0\\0\\0", None),
-        ("1\\0\\0", None),
-        ("a\\b\\c\\d\\e\\f", None),
-        (None, None),
-    ],
-)
-def test_orientation_is_the_axis_of_the_normal(text: str | None, expected: str | None) -> None:
-    assert values.orientation({"ImageOrientationPatient": text}) == expected
-
-
 def test_voxel_size_keeps_the_order_of_pixel_spacing() -> None:
     assert values.voxel_size({"PixelSpacing": "0.5\\1", "SliceThickness": "3"}) == VoxelSize("0.5", "1.0", "3.0")
     assert values.voxel_size({"PixelSpacing": "0.5\\1", "SliceThickness": None}) == VoxelSize("0.5", "1.0", None)
@@ -135,9 +118,9 @@ def test_echoes_come_in_order_each_with_its_own_number(attributes: dict[str, str
 
 @given(st.text() | st.text(alphabet="0123456789.\\-+:= ,e"))
 def test_no_text_is_too_odd(text: str) -> None:
-    keywords = ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "Rows", "Columns", "EchoTimes", "EchoTime")
+    keywords = ("PixelSpacing", "SliceThickness", "Rows", "Columns", "EchoTimes", "EchoTime")
     attributes: dict[str, str | None] = dict.fromkeys(keywords, text)
     for read in (values.xml_date, values.xml_time, values.decimal, values.integer, values.field_strength):
         read(text)  # type: ignore[operator]
-    for look in (values.voxel_size, values.orientation, values.matrix, values.echoes):
+    for look in (values.voxel_size, values.matrix, values.echoes):
         look(attributes)  # type: ignore[operator]

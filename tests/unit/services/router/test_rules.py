@@ -1,5 +1,6 @@
 import pytest
 
+from libs.common.facts import fold
 from libs.common.requests import Destination
 from services.router import rules
 from services.router.rules import Identity, assign, identify
@@ -124,6 +125,13 @@ def test_a_study_without_labels_still_has_a_folder():
 )
 def test_orientation_is_the_axis_of_the_normal(cosines, orientation):
     assert rules.attributes({"ImageOrientationPatient": cosines}).get("Orientation") == orientation
+
+
+def test_a_series_has_the_orientation_that_its_slices_share():
+    straight, tilted, cross = ("1\\0\\0\\0\\1\\0", "1\\0\\0\\0\\0.99\\-0.1", "0\\1\\0\\0\\0\\-1")
+    each = {cosines: rules.attributes({"ImageOrientationPatient": cosines}) for cosines in (straight, tilted, cross)}
+    assert fold([each[straight], each[tilted]]) == {"Orientation": "Tra"}
+    assert fold([each[straight], each[cross]]) == {"Orientation": None}
 
 
 def test_attributes_leave_out_what_identifies_a_file():
