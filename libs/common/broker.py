@@ -177,7 +177,8 @@ class Broker:
         try:
             while not stop.is_set():
                 await _first(stop, lost)
-                await self._check(connection)
+                if not stop.is_set():  # what is in hand is finished, whatever the check would say
+                    await self._check(connection)
             for _, queue, tag in channels:
                 await queue.cancel(tag)
             if self._running:

@@ -187,6 +187,24 @@ async def test_a_consumer_that_stops_hands_its_message_back(
     await eventually(lambda: _has(channel, QUEUE, 1), "the message back in its queue")
 
 
+async def test_what_is_in_hand_at_a_stop_is_finished_although_its_queue_has_gone(
+    amqp_url: str, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    started, batch = asyncio.Event(), uuid4()
+
+    async def handler(received: ImportReceived) -> Sequence[Output]:
+        started.set()
+        await serving.stop.wait()
+        await asyncio.sleep(0.5)  # the work that is in hand
+        return [MembersFound(import_id=received.import_id, batch_id=batch)]
+
+    async with Serving(amqp_url, handler) as serving:
+        await serving.broker.publish(ImportReceived(import_id=uuid4()))
+        await asyncio.wait_for(started.wait(), 10)
+        await channel.queue_delete(QUEUE)
+    await eventually(lambda: _has(channel, queue_name("router", MembersFound), 1), "the output")
+
+
 async def test_a_lost_connection_is_made_again(amqp_url: str, channel: aio_pika.abc.AbstractChannel) -> None:
     handled: list[UUID] = []
 
