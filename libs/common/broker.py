@@ -37,10 +37,10 @@ Output = Message | Event
 M = TypeVar("M", bound=Message)
 
 
-class EndImport(Protocol):
-    """How a consumer ends an import that its message belongs to: `rejected` is the sender's, `failed` ours."""
+class End(Protocol):
+    """How a consumer ends the import or command of its message: `rejected` is the sender's, `failed` ours."""
 
-    async def __call__(self, import_id: UUID, outcome: str, error: ScandockError) -> Sequence[Output]:
+    async def __call__(self, work_id: UUID, outcome: str, error: ScandockError) -> Sequence[Output]:
         """Write the outcome and return what to tell. Safe to repeat."""
 
 
@@ -51,7 +51,7 @@ class Subscription:
     queue: str
     message: type[Message]
     handler: Callable[..., Awaitable[Sequence[Output]]]
-    end_import: EndImport
+    end: End
     concurrency: int
 
 
@@ -71,12 +71,12 @@ class Broker:
         self,
         message: type[M],
         handler: Callable[[M], Awaitable[Sequence[Output]]],
-        end_import: EndImport,
+        end: End,
         concurrency: int = 1,
     ) -> None:
         """Have `handler` called for each `message`, at most `concurrency` at a time, once `serve` runs."""
         queue = queue_name(self._service, message)
-        self._subscriptions.append(Subscription(queue, message, handler, end_import, concurrency))
+        self._subscriptions.append(Subscription(queue, message, handler, end, concurrency))
 
     @property
     def is_connected(self) -> bool:
@@ -218,7 +218,7 @@ class Broker:
             "message",
             type=kind,
             message_id=delivery.message_id,
-            import_id=delivery.correlation_id,
+            work_id=delivery.correlation_id,
             attempt=attempt,
             outcome=outcome,
             milliseconds=round((time.monotonic() - started) * 1000),
@@ -233,7 +233,7 @@ class Broker:
         try:
             await self.publish(*await subscription.handler(message))
         except UserError as error:
-            await self.publish(*await subscription.end_import(message.import_id, "rejected", error))
+            await self.publish(*await subscription.end(message.work_id, "rejected", error))
             return "rejected"
         except Poison as error:
             return await self._give_up(subscription, delivery, message, error)
@@ -241,7 +241,7 @@ class Broker:
             return await self._retry(subscription, delivery, message, error)
         except Exception as error:  # the one place: a bug is retried, counted and shown
             telemetry.bugs.labels(self._service, subscription.message.TYPE).inc()
-            telemetry.log().exception("bug", type=subscription.message.TYPE, import_id=str(message.import_id))
+            telemetry.log().exception("bug", type=subscription.message.TYPE, work_id=str(message.work_id))
             return await self._retry(subscription, delivery, message, Retryable("bug", type(error).__name__))
         return "done"
 
@@ -260,7 +260,7 @@ class Broker:
         self, subscription: Subscription, delivery: AbstractIncomingMessage, message: Message, error: ScandockError
     ) -> str:
         await self._park(subscription, delivery, error)
-        await self.publish(*await subscription.end_import(message.import_id, "failed", error))
+        await self.publish(*await subscription.end(message.work_id, "failed", error))
         return "parked"
 
     async def _park(self, subscription: Subscription, delivery: AbstractIncomingMessage, error: ScandockError) -> None:

@@ -16,7 +16,7 @@ def message_envelope(message: Message, service: str) -> aio_pika.Message:
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
         message_id=str(message.message_id),
-        correlation_id=str(message.import_id),
+        correlation_id=str(message.work_id),
         timestamp=time.time(),
         type=message.TYPE,
         app_id=f"scandock.{service}",

@@ -19,12 +19,15 @@ def derive(*parts: object) -> UUID:
 
 
 class Message(BaseModel):
-    """A private message on `scandock.work`: frozen, ignores fields of a newer version, belongs to one import."""
+    """A private message on `scandock.work`: frozen, ignores fields of a newer version, belongs to one piece of work."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
     TYPE: ClassVar[str]
 
-    import_id: UUID
+    @property
+    def work_id(self) -> UUID:
+        """The import or the command that it belongs to; the correlation id on the wire."""
+        raise NotImplementedError
 
     @property
     def message_id(self) -> UUID:
@@ -32,13 +35,24 @@ class Message(BaseModel):
         return derive(self.TYPE, self.model_dump_json())
 
 
-class ImportReceived(Message):
+class ImportMessage(Message):
+    """A message that belongs to an import."""
+
+    import_id: UUID
+
+    @property
+    def work_id(self) -> UUID:
+        """The import."""
+        return self.import_id
+
+
+class ImportReceived(ImportMessage):
     """An upload is stored and its `imports` row committed."""
 
     TYPE: ClassVar[str] = "import.received.v1"
 
 
-class MembersFound(Message):
+class MembersFound(ImportMessage):
     """A batch of members is listed: its rows are in `import_members`."""
 
     TYPE: ClassVar[str] = "members.found.v1"
@@ -46,7 +60,7 @@ class MembersFound(Message):
     batch_id: UUID
 
 
-class MembersRouted(Message):
+class MembersRouted(ImportMessage):
     """Every member of a batch has its session, or the reason why it has none."""
 
     TYPE: ClassVar[str] = "members.routed.v1"
@@ -54,14 +68,17 @@ class MembersRouted(Message):
     batch_id: UUID
 
 
-class ImportStaged(Message):
+class ImportStaged(ImportMessage):
     """Every member of an import is stored or has its reason: the import can be merged."""
 
     TYPE: ClassVar[str] = "import.staged.v1"
 
 
-class SessionChanged(Message):
-    """A session has a new revision: the change's row is in `session_changes`."""
+class SessionChanged(ImportMessage):
+    """A session has a new revision: the change's row is in `session_changes`.
+
+    `import_id` is the import that has changed it, or the command.
+    """
 
     TYPE: ClassVar[str] = "session.changed.v1"
 
@@ -69,10 +86,23 @@ class SessionChanged(Message):
     revision: int
 
 
-class ImportFinished(Message):
+class ImportFinished(ImportMessage):
     """An import has its outcome, and what it stored can be read."""
 
     TYPE: ClassVar[str] = "import.finished.v1"
+
+
+class CommandReceived(Message):
+    """A command's row is in `commands`. Archiver and catalog both hear of it; whose kind it is does it."""
+
+    TYPE: ClassVar[str] = "command.received.v1"
+
+    command_id: UUID
+
+    @property
+    def work_id(self) -> UUID:
+        """The command."""
+        return self.command_id
 
 
 class Event(BaseModel):

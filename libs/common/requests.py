@@ -6,12 +6,6 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 
-class Handler(StrEnum):
-    """The import handlers, named as `import-handler` names them."""
-
-    SI = "SI"
-
-
 class Area(StrEnum):
     """Where a session is to live."""
 
@@ -42,6 +36,20 @@ class Atomicity(StrEnum):
     IMPORT = "import"
 
 
+class Unparsable(StrEnum):
+    """What a member that is not DICOM means (`Ignore-Unparsable`); None = as its importer has it."""
+
+    SKIP = "skip"
+    REFUSE = "refuse"
+
+
+class Naming(StrEnum):
+    """What files are called (`rename`)."""
+
+    SENDER = "sender"
+    TEMPLATE = "template"
+
+
 class Destination(BaseModel):
     """Where `dest` and the label parameters send an import; None = to be read from the headers.
 
@@ -63,7 +71,7 @@ class ImportRequest(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
-    handler: Handler = Handler.SI
+    handler: str = "SI"  # importers.IMPORTERS
     destination: Destination = Destination()
     overwrite: Overwrite = Overwrite.NONE
     overwrite_files: bool = False
@@ -74,6 +82,10 @@ class ImportRequest(BaseModel):
     trigger_pipelines: bool = True
     prevent_auto_commit: bool = False
     prevent_anon: bool = False
+    unparsable: Unparsable | None = None
+    naming: Naming = Naming.SENDER
+    commit: bool = False  # build the entry within the import, and archive it if it is to be archived
+    direct_archive: bool = False
     visit: str = ""
     protocol: str = ""
     timezone: str = ""

@@ -14,6 +14,7 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
 from libs.common.messages import (
+    CommandReceived,
     ImportFinished,
     ImportReceived,
     ImportStaged,
@@ -35,8 +36,8 @@ RETRY_SECONDS = (1, 10, 60, 300)
 CONSUMERS: Mapping[str, tuple[type[Message], ...]] = {
     "extractor": (ImportReceived,),
     "router": (MembersFound,),
-    "archiver": (MembersRouted, ImportStaged),
-    "catalog": (SessionChanged, ImportFinished),
+    "archiver": (MembersRouted, ImportStaged, CommandReceived),
+    "catalog": (SessionChanged, ImportFinished, CommandReceived),
 }
 """Which service consumes what, each from a queue of its own."""
 

@@ -4,13 +4,15 @@ import asyncio
 from functools import partial
 
 from libs.common.broker import Broker
-from libs.common.database import end_import, open_engine
-from libs.common.messages import ImportStaged, MembersRouted
+from libs.common.command_rows import end_work
+from libs.common.database import open_engine
+from libs.common.messages import CommandReceived, ImportStaged, MembersRouted
 from libs.common.process import run_worker
 from libs.common.settings import Settings
 from libs.common.storage import s3_store
 from libs.common.telemetry import configure_logs
 from services.archiver.changes import Site
+from services.archiver.commands import run_command
 from services.archiver.handlers import merge_import, stage_members
 from services.archiver.staging import Stager
 from services.archiver.sweep import sweep
@@ -25,10 +27,11 @@ async def main() -> None:
     engine = open_engine(settings.database_url)
     broker = Broker(settings.amqp_url, "archiver")
     site = Site(settings.site_id, settings.s3_bucket)
-    ends = partial(end_import, engine)
+    ends = partial(end_work, engine)
     stager = Stager(s3_store(settings.s3))
     broker.subscribe(MembersRouted, partial(stage_members, stager=stager, engine=engine), ends, BATCHES_AT_ONCE)
     broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
+    broker.subscribe(CommandReceived, partial(run_command, engine=engine), ends)
     sweeping = asyncio.create_task(sweep(engine, broker.publish))
     try:
         await run_worker(broker)

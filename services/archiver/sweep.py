@@ -45,14 +45,18 @@ async def tell_again(engine: AsyncEngine, tell: Tell) -> None:
 async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
     columns = session_changes.c
     query = (
-        sa.select(columns.import_id, columns.session_id, columns.revision)
-        .where(columns.catalogued_at.is_(None), columns.import_id.is_not(None), columns.changed_at < _silent_since())
+        sa.select(
+            sa.func.coalesce(columns.import_id, columns.command_id).label("work_id"),
+            columns.session_id,
+            columns.revision,
+        )
+        .where(columns.catalogued_at.is_(None), columns.changed_at < _silent_since())
         .order_by(columns.changed_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     rows = await connection.execute(query)
-    return [SessionChanged(import_id=r.import_id, session_id=r.session_id, revision=r.revision) for r in rows]
+    return [SessionChanged(import_id=r.work_id, session_id=r.session_id, revision=r.revision) for r in rows]
 
 
 async def _silent_imports(connection: AsyncConnection) -> list[ImportStaged]:

@@ -19,6 +19,7 @@ class Change:
     session_id: str
     revision: int
     import_id: UUID | None
+    command_id: UUID | None
     verb: str
     event_id: UUID
     pipelines: bool
@@ -53,7 +54,7 @@ def session_events(change: Change, site_id: str) -> list[Event]:
         "time": change.changed_at,
         "sequence": f"{change.revision:020d}",
         "partitionkey": change.session_id,
-        "correlationid": str(change.import_id or change.event_id),
+        "correlationid": str(change.import_id or change.command_id or change.event_id),
         "project": change.project or UNASSIGNED,
     }
     events = [Event.of(f"session.{change.verb}", event_id=change.event_id, data=change.event, **attributes)]

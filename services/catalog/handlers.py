@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.broker import Output
+from libs.common.command_rows import finish_if_catalogued
 from libs.common.database import finished_if_catalogued, transaction
 from libs.common.errors import ScandockError
-from libs.common.messages import Event, ImportFinished, SessionChanged
+from libs.common.messages import CommandReceived, Event, ImportFinished, SessionChanged
 from libs.common.reports import report_pages
 from libs.common.storage import ObjectStore
 from services.catalog.catalog_xml import render_catalog
@@ -32,7 +33,7 @@ class Site:
 
 async def catalogue_session(
     message: SessionChanged, store: ObjectStore, engine: AsyncEngine, site: Site
-) -> list[Event | ImportFinished]:
+) -> list[Event | ImportFinished | CommandReceived]:
     """Write the catalogs of a change's resources and the session's XML; then tell of the change.
 
     Safe to repeat: the documents are those of the newest rows, and a change that is catalogued already is told again
@@ -42,8 +43,17 @@ async def catalogue_session(
     catalogs = [] if change.is_catalogued else await _write_documents(change, store, engine, site.bucket)
     async with transaction(engine) as connection:
         change = await mark_catalogued(connection, change, catalogs)
-        finished = await finished_if_catalogued(connection, message.import_id)
+        finished = await _finished(connection, change)
     return [*session_events(change, site.site_id), *finished]
+
+
+async def _finished(connection: AsyncConnection, change: Change) -> Sequence[ImportFinished | CommandReceived]:
+    """The end of the import or the command that made the change, if this was its last."""
+    if change.import_id is not None:
+        return await finished_if_catalogued(connection, change.import_id)
+    if change.command_id is not None:
+        return await finish_if_catalogued(connection, change.command_id)
+    return []
 
 
 async def _write_documents(change: Change, store: ObjectStore, engine: AsyncEngine, bucket: str) -> list[str]:
@@ -75,6 +85,6 @@ async def conclude_import(message: ImportFinished, store: ObjectStore, engine: A
     return [import_event(ended, site.site_id)]
 
 
-async def leave_ended(import_id: UUID, outcome: str, error: ScandockError) -> Sequence[Output]:
+async def leave_ended(work_id: UUID, outcome: str, error: ScandockError) -> Sequence[Output]:
     """What ends an import whose conclusion fails: nothing, it has its outcome. Telling it again would never end."""
     return []

@@ -52,6 +52,7 @@ async def _change(connection: AsyncConnection, session_id: str, revision: int) -
         session_id=row.session_id,
         revision=row.revision,
         import_id=row.import_id,
+        command_id=row.command_id,
         verb=row.verb,
         event_id=row.event_id,
         pipelines=row.pipelines,

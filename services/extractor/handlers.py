@@ -12,7 +12,7 @@ from libs.common.database import copy_rows, staged_if_complete, transaction
 from libs.common.errors import Poison, Retryable
 from libs.common.facts import Verdict
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound, derive
-from libs.common.schema import import_batches, import_members, imports
+from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.storage import Missing, ObjectStore
 from services.extractor.batches import Plan, plan_batches
 from services.extractor.limits import Limits
@@ -59,13 +59,19 @@ async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     row = (
         await connection.execute(
             sa.select(
-                columns.source_key, columns.source_name, columns.size_bytes, columns.listed_at, columns.outcome
-            ).where(columns.id == import_id)
+                import_sources.c.object_key,
+                import_sources.c.name,
+                import_sources.c.size_bytes,
+                columns.listed_at,
+                columns.outcome,
+            )
+            .join_from(imports, import_sources)
+            .where(columns.id == import_id, import_sources.c.ordinal == 0)
         )
     ).one_or_none()
     if row is None:
         raise Retryable("import-unknown", f"import {import_id} has no row")
-    upload = Upload(import_id, row.source_key, row.source_name, row.size_bytes)
+    upload = Upload(import_id, row.object_key, row.name, row.size_bytes)
     return _Row(upload, row.listed_at is not None, row.outcome is not None)
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from pydantic import Field
 
 from libs.common.broker import Broker
-from libs.common.database import end_import, open_engine
+from libs.common.command_rows import end_work
+from libs.common.database import open_engine
 from libs.common.messages import ImportReceived
 from libs.common.process import run_worker
 from libs.common.settings import Settings
@@ -40,7 +41,7 @@ async def main() -> None:
     engine = open_engine(settings.database_url)
     broker = Broker(settings.amqp_url, "extractor")
     handler = partial(list_import, store=s3_store(settings.s3), engine=engine, limits=settings.limits)
-    broker.subscribe(ImportReceived, handler, partial(end_import, engine), CONCURRENCY)
+    broker.subscribe(ImportReceived, handler, partial(end_work, engine), CONCURRENCY)
     await run_worker(broker)
     await engine.dispose()
 

@@ -14,7 +14,7 @@ from libs.common.errors import UserError
 from libs.common.messages import Event, ImportEvent, ImportReceived
 from libs.common.names import UNASSIGNED, prearchive_uri
 from libs.common.requests import ImportRequest
-from libs.common.schema import import_batches, import_sessions, imports, sessions
+from libs.common.schema import import_batches, import_sessions, import_sources, imports, sessions
 from services.gateway.uploads import Upload
 
 ATTACH_WITHIN = timedelta(hours=1)
@@ -91,8 +91,6 @@ async def accept(engine: AsyncEngine, submission: Submission) -> Accepted:
         id=submission.import_id,
         login=submission.login,
         request=submission.request.model_dump(mode="json"),
-        source_key=submission.upload.key,
-        source_name=submission.upload.name,
         size_bytes=submission.upload.size_bytes,
         sha256=submission.upload.sha256,
         idempotency_key=submission.idempotency_key,
@@ -108,10 +106,25 @@ async def accept(engine: AsyncEngine, submission: Submission) -> Accepted:
             await connection.execute(row.on_conflict_do_nothing().returning(imports.c.received_at))
         ).scalar_one_or_none()
         if received_at is not None:
+            await _add_source(connection, submission)
             return Accepted(submission.import_id, received_at)
         attached = await _of_key(connection, submission.login, submission.idempotency_key or "", submission.request)
         assert attached is not None  # noqa: S101 - it was in the way of ours
         return Accepted(attached, None)
+
+
+async def _add_source(connection: AsyncConnection, submission: Submission) -> None:
+    upload = submission.upload
+    await connection.execute(
+        sa.insert(import_sources).values(
+            import_id=submission.import_id,
+            ordinal=0,
+            object_key=upload.key,
+            name=upload.name,
+            size_bytes=upload.size_bytes,
+            sha256=upload.sha256,
+        )
+    )
 
 
 async def find_by_key(engine: AsyncEngine, login: str, key: str, request: ImportRequest) -> UUID | None:

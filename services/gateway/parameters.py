@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.common.errors import UserError
+from libs.common.importers import IMPORTERS
 from libs.common.names import LABEL_LENGTH, UNASSIGNED, Dest, clean_label, is_path_segment, parse_dest
 from libs.common.requests import (
     Area,
     Atomicity,
     Destination,
     Duplicates,
-    Handler,
     ImportRequest,
     Overwrite,
 )
@@ -21,7 +21,7 @@ XML_PATH_LENGTH = 4096
 XML_PATHS = 200
 TRUE_WORDS = frozenset({"true", "1", "yes", "on", "y", "t"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off", "n", "f"})
-LATER_HANDLERS = frozenset({"gradual-DICOM", "DICOM-zip", "XAR"})
+DEFAULT_HANDLER = "SI"
 
 DESCRIPTIONS: Mapping[str, str] = {
     "import-handler": "The importer: `SI`, which is also the default.",
@@ -134,12 +134,12 @@ def read_parameters(values: Mapping[str, str], duplicates: Duplicates = Duplicat
     )
 
 
-def _read_handler(values: Mapping[str, str]) -> Handler:
-    name = _text(values, "import-handler")
-    if not name or name == Handler.SI:
-        return Handler.SI
-    hint = " (this server has SI; the others come later)" if name in LATER_HANDLERS else ""
-    raise UserError("handler-unknown", f"Unknown importer implementation specified: {name[:64]}{hint}")
+def _read_handler(values: Mapping[str, str]) -> str:
+    name = _text(values, "import-handler") or DEFAULT_HANDLER
+    if name in IMPORTERS:
+        return name
+    known = ", ".join(IMPORTERS)
+    raise UserError("handler-unknown", f"Unknown importer implementation specified: {name[:64]} (there are: {known})")
 
 
 def _read_dest(values: Mapping[str, str]) -> Dest | None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access, names
 from libs.common.errors import Retryable, UserError
-from libs.common.requests import Handler
+from libs.common.importers import IMPORTERS, Entries
 from libs.common.schema import (
     import_sessions,
     memberships,
@@ -23,8 +23,6 @@ from services.router.batches import Batch
 from services.router.rules import Identity
 from services.router.studies import Study
 
-_SOURCES = {Handler.SI: "SessionImporter"}
-"""What XNAT writes as an entry's source where the sender gives none (import semantics §3.1 step 9)."""
 _OPENING_ROUNDS = 20
 
 
@@ -120,6 +118,7 @@ def _free_folder(identity: Identity, taken: Collection[tuple[str | None, str]]) 
 
 def _entry(batch: Batch, study_uid: str, identity: Identity, session_id: str) -> dict[str, object]:
     request = batch.request
+    importer = IMPORTERS[request.handler]
     return {
         "id": session_id,
         "place": "opening",
@@ -131,12 +130,12 @@ def _entry(batch: Batch, study_uid: str, identity: Identity, session_id: str) ->
         "prefix": names.session_prefix(identity.project, session_id),
         "study_instance_uid": study_uid,
         "auto_archive": identity.auto_archive if request.auto_archive is None else request.auto_archive,
-        "prevent_auto_commit": request.prevent_auto_commit or request.handler is Handler.SI,
+        "prevent_auto_commit": request.prevent_auto_commit or importer.entries is Entries.OWN,
         "prevent_anon": request.prevent_anon,
         "visit": request.visit,
         "protocol": request.protocol,
         "timezone": request.timezone,
-        "source": request.source or _SOURCES[request.handler],
+        "source": request.source or importer.default_source,
         "opened_by": batch.import_id,
         "created_by": batch.login,
     }

@@ -6,7 +6,8 @@ import warnings
 from functools import partial
 
 from libs.common.broker import Broker
-from libs.common.database import end_import, open_engine
+from libs.common.command_rows import end_work
+from libs.common.database import open_engine
 from libs.common.messages import MembersFound
 from libs.common.process import run_worker
 from libs.common.settings import Settings
@@ -24,7 +25,7 @@ async def main() -> None:
     engine = open_engine(settings.database_url)
     broker = Broker(settings.amqp_url, "router")
     route = partial(route_members, store=store, engine=engine, site_id=settings.site_id)
-    broker.subscribe(MembersFound, route, partial(end_import, engine), concurrency=2)
+    broker.subscribe(MembersFound, route, partial(end_work, engine), concurrency=2)
     try:
         await run_worker(broker)
     finally:

@@ -99,11 +99,12 @@ async def test_an_import_whose_message_was_never_published_is_told_again(site: S
     with psycopg.connect(site.stack.env["DATABASE_URL"], autocommit=True) as connection:
         other = uuid.uuid4()
         connection.execute(
-            "insert into imports (id, login, request, source_key, size_bytes, sha256)"
-            " select %s, login, jsonb_set(request, '{destination,session}', '\"again\"'),"
-            " source_key, size_bytes, sha256"
-            " from imports where id = %s",
-            (other, import_),
+            "with again as (insert into imports (id, login, request, size_bytes, sha256)"
+            " select %s, login, jsonb_set(request, '{destination,session}', '\"again\"'), size_bytes, sha256"
+            " from imports where id = %s)"
+            " insert into import_sources (import_id, ordinal, object_key, name, size_bytes, sha256)"
+            " select %s, ordinal, object_key, name, size_bytes, sha256 from import_sources where import_id = %s",
+            (other, import_, other, import_),
         )
     status = await finished(site, str(other))
     assert status["state"] == "completed", status

@@ -50,7 +50,6 @@ class Tables:
             "id": import_id,
             "login": "admin",
             "request": ImportRequest().model_dump(mode="json"),
-            "source_key": f"uploads/{import_id}/source",
             "size_bytes": 5000,
             "sha256": "",
             "merged_at": AT,

@@ -84,7 +84,7 @@ class Archive:
         await self.store.put(key, b"".join(file.body for file in files))
         studies = list(dict.fromkeys(file.study for file in files))
         async with transaction(self.engine) as connection:
-            await connection.execute(sa.insert(imports).values(_import(import_id, key, request or ImportRequest())))
+            await connection.execute(sa.insert(imports).values(_import(import_id, request or ImportRequest())))
             ids = {study: f"XNAT_E{next(numbers):05d}" for study in studies}
             for ordinal, (study, session_id) in enumerate(ids.items()):
                 entry = (entries or {}).get(study, Entry())
@@ -222,12 +222,11 @@ class Landed:
     sessions: list[str]
 
 
-def _import(import_id: UUID, key: str, request: ImportRequest) -> dict[str, object]:
+def _import(import_id: UUID, request: ImportRequest) -> dict[str, object]:
     return {
         "id": import_id,
         "login": "admin",
         "request": request.model_dump(mode="json"),
-        "source_key": key,
         "size_bytes": 1,
         "sha256": "",
         "listed_at": AT,

@@ -15,7 +15,7 @@ from libs.common.database import end_import, load_batch, open_engine, transactio
 from libs.common.errors import Poison, Retryable, UserError
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound
 from libs.common.requests import ImportRequest
-from libs.common.schema import import_batches, import_members, imports
+from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.settings import Settings
 from libs.common.spans import decode, plan
 from libs.common.storage import Store, s3_store
@@ -39,12 +39,12 @@ class World:
             "id": import_id,
             "login": "admin",
             "request": ImportRequest().model_dump(mode="json"),
-            "source_key": key,
-            "source_name": name,
             "size_bytes": len(body),
             "sha256": "",
         }
+        source = {"import_id": import_id, "ordinal": 0, "object_key": key, "name": name, "size_bytes": len(body)}
         await self.execute(sa.insert(imports).values(row))
+        await self.execute(sa.insert(import_sources).values(**source, sha256=""))
         return ImportReceived(import_id=import_id)
 
     async def list(self, message: ImportReceived) -> list[Output]:

@@ -52,8 +52,8 @@ class Uploads:
         """An import of its own millisecond."""
         import_id, at = uuid4(), AT.replace(second=next(self.moments))
         await self.insert(
-            imports, id=import_id, login=login, request=request.model_dump(mode="json"), source_key="u", size_bytes=1,
-            sha256="0", received_at=at,
+            imports, id=import_id, login=login, request=request.model_dump(mode="json"), size_bytes=1, sha256="0",
+            received_at=at,
         )  # fmt: skip
         return import_id
 

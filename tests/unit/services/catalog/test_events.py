@@ -14,6 +14,7 @@ CHANGE = Change(
     session_id="XNAT_E00001",
     revision=12,
     import_id=IMPORT,
+    command_id=None,
     verb="archived",
     event_id=UUID(int=2),
     pipelines=True,

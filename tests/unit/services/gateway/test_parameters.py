@@ -112,11 +112,7 @@ REFUSED = {
     "dest": ({"dest": "/archives/projects/P"}, "dest-malformed", "dest"),
     "dest-escapes": ({"dest": "/prearchive/projects/P/../x"}, "dest-malformed", "dest"),
     "handler": ({"import-handler": "x"}, "handler-unknown", "Unknown importer implementation specified: x"),
-    "later-handler": (
-        {"import-handler": "XAR"},
-        "handler-unknown",
-        "Unknown importer implementation specified: XAR (this server has SI",
-    ),
+    "handler-case": ({"import-handler": "si"}, "handler-unknown", "implementation specified: si (there are: SI"),
     "overwrite": ({"overwrite": "perhaps"}, "parameter-invalid", "overwrite must be none, append, delete or override"),
     "duplicates": ({"duplicates": "perhaps"}, "parameter-invalid", "duplicates"),
     "strict": ({"strict": "perhaps"}, "parameter-invalid", "strict"),

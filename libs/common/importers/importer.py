@@ -1,0 +1,50 @@
+"""What an import handler is: facts that each service asks for, so that a new one is one file and one registration."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from libs.common.requests import Unparsable
+
+
+class Takes(StrEnum):
+    """What an upload may be."""
+
+    ANYTHING = "anything"
+    """An archive of any form, or one file."""
+    ARCHIVE = "archive"
+    """An archive of any form."""
+    ONE_FILE = "one-file"
+    """One file that is no archive."""
+
+
+class Reads(StrEnum):
+    """What says where a member belongs."""
+
+    HEADERS = "headers"
+    """Its own header: DICOM, or ECAT 7 where the importer takes it."""
+    DOCUMENTS = "documents"
+    """The XNAT documents in the upload."""
+
+
+class Entries(StrEnum):
+    """Which prearchive entry a study of an import goes to (architecture §5)."""
+
+    OWN = "own"
+    """One that the import opens for itself."""
+    SHARED = "shared"
+    """The open one of its project, study and label, which stays open (RECEIVING) until it is built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """One import handler. `unparsable` is what a member that is not DICOM means where the sender does not say."""
+
+    name: str
+    description: str
+    takes: Takes
+    reads: Reads
+    entries: Entries
+    unparsable: Unparsable
+    takes_ecat: bool = False
+    default_source: str = ""
+    """What XNAT writes as an entry's source where the sender gives none."""
