@@ -8,7 +8,9 @@ AUTO_ARCHIVE = 4
 AUTO_ARCHIVE_OVERWRITE = 5
 """Prearchive codes of a project (§7.7)."""
 
-NO_PROJECT = Problem("no-project", "unable to identify destination project")
+NO_PROJECT = Problem(
+    "no-project", "unable to identify destination project: name it by project or dest=/archive/projects/{P}"
+)
 """§7.2 step 2."""
 
 

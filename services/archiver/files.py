@@ -22,13 +22,17 @@ class Clash(StrEnum):
     SAME_RESOURCE = "same-resources"
 
 
+_WAYS_OUT = "duplicates=keep leaves what is there, overwrite=delete replaces it in the archive."
 CLASHES: Mapping[Clash, Problem] = {
     Clash.NAME_TAKEN: Problem(
         "conflict-name-taken",
-        "A DICOM file with the same name but a different SOP instance UID exists and cannot be overridden.",
+        "A DICOM file with the same name but a different SOP instance UID exists and cannot be overridden. "
+        "duplicates=keep stores this one under another name.",
     ),
-    Clash.MATCHING: Problem("conflict-matching-files", "Session already exists with matching files."),
-    Clash.SAME_RESOURCE: Problem("conflict-same-resources", "Session already exists with the same resources."),
+    Clash.MATCHING: Problem("conflict-matching-files", f"Session already exists with matching files. {_WAYS_OUT}"),
+    Clash.SAME_RESOURCE: Problem(
+        "conflict-same-resources", f"Session already exists with the same resources. {_WAYS_OUT}"
+    ),
 }
 COPY = Finding(Verdict.IDENTICAL, "the upload holds these bytes twice")
 

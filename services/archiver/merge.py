@@ -22,18 +22,28 @@ from services.archiver.cases import (
 )
 from services.archiver.files import CLASHES, Comparison, Upload, compare, copy_findings, settle
 
-NO_FILES = Problem("damaged", "Every file of the session is damaged.")
-NO_SUBJECT = Problem("no-subject", "Unable to identify subject.")
+NO_FILES = Problem(
+    "damaged", "Every file of the session is damaged: the import's report says how. Send the files again."
+)
+NO_SUBJECT = Problem(
+    "no-subject", "Unable to identify subject: name it by subject or dest=/archive/projects/{P}/subjects/{S}."
+)
 SESSION_EXISTS = Problem("conflict-session-exists", "Session already exists, retry with overwrite enabled")
+_OTHER_LABEL = "Another label (session or dest) keeps them apart."
 MODALITY_DIFFERS = Problem(
     "conflict-modality-differs",
-    "Invalid modification of session modality via archive process.  Data may require a manual merge.",
+    "Invalid modification of session modality via archive process.  Data may require a manual merge. " + _OTHER_LABEL,
 )
 SUBJECT_DIFFERS = Problem(
     "conflict-subject-differs",
-    "Invalid modification of session subject via archive process.: Session Already Exists for another Subject",
+    "Invalid modification of session subject via archive process.: Session Already Exists for another Subject. "
+    "Name that subject. " + _OTHER_LABEL,
 )
-STUDY_UID_DIFFERS = Problem("conflict-study-uid-differs", "Invalid modification of session UID via archive process.")
+STUDY_UID_DIFFERS = Problem(
+    "conflict-study-uid-differs",
+    "Invalid modification of session UID via archive process. overwrite=delete puts both studies together. "
+    + _OTHER_LABEL,
+)
 
 
 def decide(case: Case) -> Decision:
@@ -147,7 +157,7 @@ def _check_scan_uids(case: Case, target: Session) -> Problem | None:
         scan = stored.get(series.series_instance_uid)
         if scan is not None and not numbering.is_same_number(series, scan.scan_id):
             detail = f"Session already contains a scan with the same UID, but a different number ({scan.scan_id})."
-            return Problem("conflict-scan-uid-differs", detail)
+            return Problem("conflict-scan-uid-differs", f"{detail} overwrite=delete puts the files in that scan.")
     return None
 
 
@@ -171,7 +181,8 @@ def _doubled(upload: Upload, case: Case) -> Problem | None:
     if not upload.doubled_scans or case.policy.area is Area.PREARCHIVE or case.policy.overwrite is Overwrite.DELETE:
         return None
     scan_id = min(upload.doubled_scans)
-    return Problem("duplicate-instances", f"Scan {scan_id} DICOM catalog contains duplicated SOP instance UIDs")
+    detail = f"Scan {scan_id} DICOM catalog contains duplicated SOP instance UIDs: files of the upload differ under one"
+    return Problem("duplicate-instances", f"{detail}. Send one of them, or store both by overwrite=delete.")
 
 
 def _settle(case: Case, stored: tuple[StoredScan, ...]) -> Upload:

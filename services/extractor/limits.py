@@ -4,6 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.errors import UserError
 
+_IN_PARTS = "send it in parts"
+
 
 class Limits(BaseModel):
     """A site's limits for one upload. Single masks of zeros shrink 1000:1, so the ratio is that of the whole upload,
@@ -34,13 +36,17 @@ class Budget:
         self._size_bytes += size_bytes
         self._members += members
         if self._members > self._limits.members:
-            raise UserError("limit-count", f"the upload has more than {self._limits.members} members")
+            raise UserError("limit-count", f"the upload has more than {self._limits.members} members: {_IN_PARTS}")
         if self._size_bytes > self._limits.size_bytes:
-            raise UserError("limit-size", f"the upload unpacks to more than {self._limits.size_bytes} bytes")
+            raise UserError(
+                "limit-size", f"the upload unpacks to more than {self._limits.size_bytes} bytes: {_IN_PARTS}"
+            )
         if self._size_bytes > self._ratio_bytes:
-            raise UserError("limit-ratio", f"the upload unpacks to more than {self._limits.ratio} times its size")
+            detail = f"the upload unpacks to more than {self._limits.ratio} times its size: send it less compressed"
+            raise UserError("limit-ratio", detail)
 
     def enter(self, depth: int) -> None:
         """Open an archive `depth` archives below the upload. Raises `UserError` where that is too deep."""
         if depth > self._limits.depth:
-            raise UserError("limit-depth", f"archives are nested more than {self._limits.depth} deep in the upload")
+            detail = f"archives are nested more than {self._limits.depth} deep in the upload: unpack the inner ones"
+            raise UserError("limit-depth", detail)

@@ -16,6 +16,7 @@ from services.extractor.members import ENCRYPTED, Found, may_be_archive, skip_re
 from services.extractor.unpack import DAMAGE, Content, Packed, unpack
 
 _ADDRESSABLE = frozenset({Format.ZIP, Format.TAR})
+_AGAIN = "Send it again, or make the archive anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,14 @@ async def list_upload(store: ObjectStore, upload: Upload, limits: Limits) -> lis
     if not upload.size_bytes:
         raise UserError("empty-upload", "the upload has no bytes")
     listing = _Listing(store, upload, Budget(limits, upload.size_bytes))
-    await listing.run()
+    try:
+        await listing.run()
+    except UserError as error:
+        if error.code not in DAMAGE:
+            raise
+        raise UserError(error.code, f"the upload cannot be read: {error.detail}. {_AGAIN}") from error
     if listing.leaves and all(leaf.skipped == ENCRYPTED for leaf in listing.leaves):
-        raise UserError("encrypted-archive", "all members of the upload are encrypted; a password cannot be given")
+        raise UserError("encrypted-archive", "all members of the upload are encrypted: send them without a password")
     rank = {key: number for number, key in enumerate(listing.objects)}
     return sorted(listing.leaves, key=lambda leaf: (rank[leaf.object_key], leaf.offset))
 

@@ -49,7 +49,9 @@ def member_path(name: str, number: int) -> str:
 
 def unsafe(number: int, why: str) -> UserError:
     """The refusal of a whole upload because of one member."""
-    return UserError("unsafe-member", f"member {number} {why}; nothing of this upload is imported")
+    return UserError(
+        "unsafe-member", f"member {number} {why}: nothing of the upload is imported until it is left out or renamed"
+    )
 
 
 def skip_reason(path: str, size_bytes: int) -> str:

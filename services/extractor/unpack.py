@@ -133,7 +133,8 @@ class _Unpacking:
         for piece in self._arrival.take(chunk):
             self._size_bytes += len(piece)
             if self._size_bytes > OBJECT_BYTES:
-                raise UserError("limit-size", f"the upload's streams unpack to more than {OBJECT_BYTES} bytes")
+                detail = f"the upload's streams unpack to more than {OBJECT_BYTES} bytes: send it in parts"
+                raise UserError("limit-size", detail)
             yield piece
 
     def end(self) -> None:

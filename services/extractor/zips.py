@@ -69,7 +69,9 @@ def find_directory(tail: bytes, size_bytes: int) -> Directory:
     if start < offset:
         raise UserError("damaged-archive", "the zip's central directory is not where the zip says")
     if length > DIRECTORY_BYTES:
-        raise UserError("limit-count", "the zip's central directory is too long")
+        raise UserError(
+            "limit-count", f"the zip's central directory is longer than {DIRECTORY_BYTES} bytes: send it in parts"
+        )
     return Directory(start, length, start - offset)
 
 

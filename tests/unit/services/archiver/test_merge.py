@@ -101,7 +101,7 @@ def test_what_cannot_be_archived_waits_as_an_error_with_all_its_files(case: Case
 def test_the_scan_with_doubled_instances_is_named() -> None:
     problem = decide(archive_case(ONE, OTHER_ONE)).problem
     assert problem is not None
-    assert problem.detail == "Scan 1 DICOM catalog contains duplicated SOP instance UIDs"
+    assert problem.detail.startswith("Scan 1 DICOM catalog contains duplicated SOP instance UIDs: ")
 
 
 def test_with_delete_two_objects_of_one_uid_are_both_archived() -> None:
@@ -190,31 +190,51 @@ def test_checks_speak_in_xnats_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
+    ("case", "text", "way_out"),
     [
-        (archive_case(TWO, target=archived(ONE)), "Session already exists, retry with overwrite enabled"),
+        (archive_case(TWO, target=archived(ONE)), "Session already exists, retry with overwrite enabled", "overwrite"),
         (
             archive_case(TWO, target=PET_SESSION, overwrite=APPEND),
             "Invalid modification of session modality via archive process.  Data may require a manual merge.",
+            "session or dest",
+        ),
+        (
+            archive_case(TWO, target=archived(ONE), overwrite=APPEND, subject=OTHER_SUBJECT),
+            "Invalid modification of session subject via archive process.: Session Already Exists for another Subject",
+            "session or dest",
         ),
         (
             archive_case(TWO, target=archived(ONE), overwrite=APPEND, entry=OTHER_STUDY),
             "Invalid modification of session UID via archive process.",
+            "overwrite=delete",
         ),
         (
             archive_case(TWO, target=archived(ONE, scan_id="7"), overwrite=APPEND),
             "Session already contains a scan with the same UID, but a different number (7).",
+            "overwrite=delete",
         ),
         (
             archive_case(OTHER_ONE, target=archived(ONE), overwrite=APPEND),
             "Session already exists with matching files.",
+            "duplicates=keep",
+        ),
+        (
+            archive_case(ONE, OTHER_ONE),
+            "Scan 1 DICOM catalog contains duplicated SOP instance UIDs",
+            "overwrite=delete",
+        ),
+        (
+            archive_case(ONE, aim=Aim(Area.ARCHIVE, label="L1"), subject=None),
+            "Unable to identify subject",
+            "dest=/archive/projects/{P}/subjects/{S}",
         ),
     ],
 )
-def test_the_texts_are_xnats(code: Case, text: str) -> None:
-    problem = decide(code).problem
+def test_the_texts_are_xnats_and_name_a_way_out(case: Case, text: str, way_out: str) -> None:
+    problem = decide(case).problem
     assert problem is not None
-    assert problem.detail == text
+    assert problem.detail.startswith(text)
+    assert way_out in problem.detail
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,17 @@ async def test_what_is_found_only_after_unpacking_refuses_the_upload_too(body: b
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    "body",
+    [zip_bytes(FILES)[:-40], tar_bytes(FILES)[:3000], tar_bytes(FILES, mode="gz")[:-9], gzip.compress(DICOM)[:-5]],
+    ids=["zip", "tar", "tar.gz", "gz"],
+)
+async def test_a_broken_upload_is_to_be_sent_again(body: bytes) -> None:
+    detail = (await refusal(body)).detail
+    assert detail.startswith("the upload cannot be read: ")
+    assert "Send it again" in detail
+
+
 async def test_what_other_bytes_look_like_is_told_with_what_is_accepted() -> None:
     detail = (await refusal(b"%PDF-1.4 ...")).detail
     assert "a PDF document" in detail
