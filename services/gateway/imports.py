@@ -159,7 +159,7 @@ async def _of_key(connection: AsyncConnection, login: str, key: str, request: Im
     if row is None:
         return None
     if ImportRequest.model_validate(row.request) != request:
-        raise UserError("idempotency-mismatch", "This Idempotency-Key was used with other parameters.")
+        raise UserError("idempotency-mismatch", "This Idempotency-Key was used with other parameters: take a new one.")
     return UUID(str(row.id))
 
 

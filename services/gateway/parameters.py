@@ -103,8 +103,10 @@ def is_body_the_file(query: Mapping[str, str]) -> bool:
 
 def read_parameters(values: Mapping[str, str], duplicates: Duplicates = Duplicates.IDENTICAL) -> Asked:
     """What `values` ask for. Raises `UserError` naming the first bad parameter; unknown names are ignored."""
-    if any("\0" in name or "\0" in value for name, value in values.items()):
-        raise UserError("parameter-invalid", "A parameter holds a NUL character.")
+    for name, value in values.items():
+        if "\0" in name + value:
+            shown = name.replace("\0", "")[:64]
+            raise UserError("parameter-invalid", f"{shown} holds a NUL character.")
     if _text(values, "src"):
         raise UserError("src-unserved", "src: files in the user cache are not served yet; send the file in the body.")
     dest = _read_dest(values)
@@ -211,7 +213,7 @@ def _label(name: str, text: str) -> str | None:
 
 def _segment(name: str, text: str) -> str | None:
     if text and not is_path_segment(text):
-        raise UserError("parameter-invalid", f"{name} can't be a part of a path.")
+        raise UserError("parameter-invalid", f"{name} must be part of a path: no slash, no control character.")
     return text or None
 
 
@@ -241,7 +243,7 @@ def _read_answer_format(values: Mapping[str, str]) -> AnswerFormat:
 def _read_xml_paths(values: Mapping[str, str]) -> dict[str, str]:
     paths = {name: value for name, value in values.items() if name.startswith("xnat:") and "/" in name}
     if len(paths) > XML_PATHS:
-        raise UserError("parameter-invalid", f"More than {XML_PATHS} XML paths are given.")
+        raise UserError("parameter-invalid", f"More than {XML_PATHS} XML paths (xnat:…/…) are given: send fewer.")
     for name, value in paths.items():
         if len(name) + len(value) > XML_PATH_LENGTH:
             raise UserError("parameter-invalid", f"{name[:64]} is longer than {XML_PATH_LENGTH} characters.")

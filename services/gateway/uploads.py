@@ -18,6 +18,8 @@ UPLOAD_MEMORY = SINGLE_PUT_BYTES + PART_BYTES * (PARTS_IN_FLIGHT + 1)
 """The most that one upload holds in memory on its way to the store."""
 NO_FILE = "Unable to identify upload format."
 """XNAT's words for a request without a file (§1.3)."""
+HOW_TO_SEND = "Send the file as the body, with its Content-Type or inbody=true, or as the file of a form."
+TOO_MANY = f"The form has too many fields: at most {FIELDS}, of {FIELDS_BYTES} bytes together, are read."
 
 SUFFIXES = {
     "application/dicom": ".dcm",
@@ -148,9 +150,9 @@ async def _receive_form(store: ObjectStore, target: Target, chunks: AsyncIterato
             fields.append((piece.name, await read_field(pieces, piece.name)))
             size += len(piece.name) + len(fields[-1][1])
             if len(fields) > FIELDS or size > FIELDS_BYTES:
-                raise UserError("form-malformed", "The form has too many fields.")
+                raise UserError("form-malformed", TOO_MANY)
         elif upload is not None:
-            raise UserError("several-files", "Importer is limited to one uploaded resource at a time.")
+            raise UserError("several-files", "Importer is limited to one uploaded resource at a time. Send one zip.")
         else:
             name = piece.filename.replace("\\", "/").rsplit("/", 1)[-1]
             target = Target(target.key, name or target.name, target.max_bytes)
@@ -170,7 +172,7 @@ async def read_fields(chunks: AsyncIterator[bytes]) -> tuple[tuple[str, str], ..
     try:
         return tuple(parse_qsl(text.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS))
     except ValueError as error:
-        raise UserError("form-malformed", "The form has too many fields.") from error
+        raise UserError("form-malformed", TOO_MANY) from error
 
 
 class _Meter:
@@ -198,7 +200,9 @@ class _Meter:
     def _pass(self, piece: bytes) -> bytes:
         self.size_bytes += len(piece)
         if self._max_bytes and self.size_bytes > self._max_bytes:
-            raise UserError("limit-upload-bytes", f"The upload is larger than {self._max_bytes} bytes.")
+            raise UserError(
+                "limit-upload-bytes", f"The upload is larger than {self._max_bytes} bytes: send it in parts."
+            )
         self._sha256.update(piece)  # about 0.7 ms a MiB: cheaper than handing it to a thread
         return piece
 

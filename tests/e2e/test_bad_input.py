@@ -108,7 +108,7 @@ async def test_a_program_gets_problem_details(site: Site) -> None:
 async def test_no_file_is_said_so(site: Site, project: str) -> None:
     response = await site.http.post("/data/services/import", data={"dest": f"/archive/projects/{project}"})
     assert response.status_code == 400
-    assert response.text.strip() == "Unable to identify upload format."
+    assert response.text.startswith("Unable to identify upload format. Send the file ")
 
 
 async def test_only_post_imports(site: Site) -> None:

@@ -131,7 +131,7 @@ async def _accept(
     request: Request, parts: Parts, user: User, asked: Asked, import_id: UUID, body: uploads.Body
 ) -> imports.Accepted:
     if body.upload is None:
-        raise UserError("no-file", uploads.NO_FILE)
+        raise UserError("no-file", f"{uploads.NO_FILE} {uploads.HOW_TO_SEND}")
     submission = imports.Submission(import_id, user.login, asked.request, body.upload, _idempotency_key(request))
     accepted = await imports.accept(parts.engine, submission)
     telemetry.log().info(

@@ -120,7 +120,7 @@ REFUSED = {
     "long-label": ({"EXPT_LABEL": "x" * 65}, "parameter-invalid", "EXPT_LABEL"),
     "long-word": ({"VISIT": "x" * 257}, "parameter-invalid", "VISIT"),
     "unprintable": ({"SOURCE": "a\nb"}, "parameter-invalid", "SOURCE"),
-    "nul": ({"xnat:mrSessionData/note": "a\0"}, "parameter-invalid", "NUL"),
+    "nul": ({"xnat:mrSessionData/note": "a\0"}, "parameter-invalid", "xnat:mrSessionData/note"),
     "folder-escapes": (
         {"project": "P", "PREARC_TIMESTAMP": "t", "PREARC_SESSION_FOLDER": "../x"},
         "parameter-invalid",
