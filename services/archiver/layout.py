@@ -9,13 +9,18 @@ NAME_LENGTH = 100
 NO_NUMBER = "NA"
 
 
+def import_folder(prefix: str, import_id: UUID) -> str:
+    """Where an import's objects of the session at `prefix` lie, with its slash (docs/adr/0008)."""
+    return f"{prefix}{import_id.hex[:16]}/"
+
+
 def member_key(prefix: str, import_id: UUID, series: str, ordinal: int, path: str) -> str:
     """The key of a member's bytes, the same on every delivery: it derives from import, series and ordinal.
 
     `prefix` is its session's, `series` its `series_folder`; only the last part of `path` shows, cleaned.
     """
     name = _UNSAFE.sub("_", path.rsplit("/", 1)[-1])[-NAME_LENGTH:]
-    return f"{prefix}{import_id.hex[:8]}/{series}/{ordinal:06d}_{name}"
+    return f"{import_folder(prefix, import_id)}{series}/{ordinal:06d}_{name}"
 
 
 def series_folder(series_number: str | None, series_instance_uid: str) -> str:

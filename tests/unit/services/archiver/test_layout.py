@@ -12,8 +12,8 @@ IMPORT = UUID("0123456789abcdef0123456789abcdef")
 def test_a_key_derives_from_import_series_and_member() -> None:
     folder = series_folder("4", "1.2.3")
     key = member_key("sessions/P/E1/", IMPORT, folder, 12, "a/b/0001.dcm")
-    assert key == f"sessions/P/E1/01234567/{folder}/000012_0001.dcm"
-    assert folder_of(key) == f"sessions/P/E1/01234567/{folder}/"
+    assert key == f"sessions/P/E1/0123456789abcdef/{folder}/000012_0001.dcm"
+    assert folder_of(key) == f"sessions/P/E1/0123456789abcdef/{folder}/"
 
 
 @pytest.mark.parametrize(
