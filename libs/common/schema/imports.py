@@ -40,6 +40,8 @@ imports = Table(
     Column("code", Text, nullable=False, server_default=""),
     Column("detail", Text, nullable=False, server_default=""),
     Column("finished_at", Time),
+    Column("swept_at", Time),  # archiver: its upload and what nobody took are collected
+    Index("imports_unswept", "finished_at", postgresql_where=text("swept_at is null")),
     Index("imports_open", "received_at", postgresql_where=text("outcome is null")),
     Index("imports_by_request", "login", "request_sha256", "received_at"),
     Index("imports_by_listener", "login", "listener", postgresql_where=text("listener is not null")),

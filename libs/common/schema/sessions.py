@@ -146,6 +146,7 @@ files = Table(
     UniqueConstraint("resource", "name"),
     Index("files_by_session", "session_id", "sop_instance_uid"),
     Index("files_by_import", "import_id"),
+    Index("files_by_key", "object_key", postgresql_using="hash"),
 )
 replaced_files = Table(  # rows that a change has replaced or taken out, until the grace time ends: it can be undone
     "replaced_files",
