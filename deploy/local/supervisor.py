@@ -114,6 +114,16 @@ def start_group(group: str) -> None:
         _rpc().startProcessGroup(group, False)  # do not wait; XML-RPC has no keywords
 
 
+def stop_group(group: str) -> None:
+    """Tell the programs of `group` to stop."""
+    _rpc().stopProcessGroup(group, False)
+
+
+def running(group: str) -> list[State]:
+    """Those programs of `group` that have a process, also one that is still stopping."""
+    return [state for state in states() if state.group == group and state.pid]
+
+
 def _rpc() -> Any:  # the methods of an XML-RPC proxy are dynamic
     from supervisor.xmlrpc import SupervisorTransport
 

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local import down, ports, processes, settings, supervisor
+from deploy.local import code, down, ports, processes, settings, supervisor
 from deploy.local.program import ROOT, SERVICES, Program, service
 from deploy.local.seaweedfs import Acknowledge
 from deploy.local.settings import DEMO_PROJECT, LOCAL_ENV, LOGS, VAR, Settings
@@ -28,17 +28,21 @@ class UpError(Exception):
 
 
 def bring_up(current: Settings) -> None:
-    """Start what does not run and wait until the gateway is ready.
+    """Start what does not run, and services of other code anew, and wait until the gateway is ready.
 
     Raises:
         UpError: a port is taken, or a program does not come up in time.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
+    found = code.digest()
     if not supervisor.states():
         start_servers(current)
+    elif supervisor.running(supervisor.SERVICES) and not code.is_running(found):
+        stop_services(deadline)
     supervisor.start_group(supervisor.SERVERS)
     set_up(current, deadline)
     supervisor.start_group(supervisor.SERVICES)
+    code.remember(found)
     wait("the services to be ready", lambda: is_complete(current), deadline)
 
 
@@ -67,6 +71,17 @@ def start_servers(current: Settings) -> None:
             print(f"Using the existing server of {variable}.")
     print("Starting " + ", ".join([*(program.name for program in servers), "the services"]) + " ...", flush=True)
     supervisor.start(current.process_environment(os.environ))
+
+
+def stop_services(deadline: float) -> None:
+    """Stop the services: each finishes what it has in hand, or gives it back.
+
+    Raises:
+        UpError: one does not stop in time.
+    """
+    print("The code has changed: restarting the services ...", flush=True)
+    supervisor.stop_group(supervisor.SERVICES)
+    wait("the services to stop", lambda: not supervisor.running(supervisor.SERVICES), deadline)
 
 
 def set_up(current: Settings, deadline: float) -> None:
@@ -189,7 +204,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             current = told_settings()
-            if not is_complete(current):
+            if not (code.is_running(code.digest()) and is_complete(current)):
                 bring_up(current)
         except (UpError, ports.PortError, settings.SettingsError, RuntimeError, TimeoutError) as error:
             print(f"error: {error}", file=sys.stderr)
