@@ -16,7 +16,7 @@ from libs.common.schema import import_batches, import_members, import_sources, i
 from libs.common.storage import Missing, ObjectStore
 from services.extractor.batches import Plan, plan_batches
 from services.extractor.limits import Limits
-from services.extractor.listing import Upload, list_upload
+from services.extractor.listing import Source, Upload, list_upload
 from services.extractor.members import Found
 
 Output = MembersFound | ImportStaged
@@ -55,24 +55,18 @@ class _Row:
 
 
 async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
-    columns = imports.c
-    row = (
-        await connection.execute(
-            sa.select(
-                import_sources.c.object_key,
-                import_sources.c.name,
-                import_sources.c.size_bytes,
-                columns.listed_at,
-                columns.outcome,
-            )
-            .join_from(imports, import_sources)
-            .where(columns.id == import_id, import_sources.c.ordinal == 0)
-        )
-    ).one_or_none()
-    if row is None:
+    columns, source = imports.c, import_sources.c
+    query = (
+        sa.select(columns.listed_at, columns.outcome, source.object_key, source.name, source.size_bytes)
+        .join_from(imports, import_sources)
+        .where(columns.id == import_id)
+        .order_by(source.ordinal)
+    )
+    rows = (await connection.execute(query)).all()
+    if not rows:
         raise Retryable("import-unknown", f"import {import_id} has no row")
-    upload = Upload(import_id, row.object_key, row.name, row.size_bytes)
-    return _Row(upload, row.listed_at is not None, row.outcome is not None)
+    upload = Upload(import_id, tuple(Source(row.object_key, row.name, row.size_bytes) for row in rows))
+    return _Row(upload, rows[0].listed_at is not None, rows[0].outcome is not None)
 
 
 async def _write(connection: AsyncConnection, import_id: UUID, members: Sequence[Found]) -> None:

@@ -12,7 +12,7 @@ from libs.common.storage import ObjectStore
 from services.extractor.containers import ends_as_zip, list_tar, list_zip
 from services.extractor.formats import ARCHIVES, HEAD_BYTES, IMAGES, Format, recognise, refusal
 from services.extractor.limits import Budget, Limits
-from services.extractor.members import ENCRYPTED, Found, may_be_archive, skip_reason, upload_name
+from services.extractor.members import ENCRYPTED, Found, may_be_archive, skip_reason, source_paths
 from services.extractor.unpack import DAMAGE, Content, Packed, unpack
 
 _ADDRESSABLE = frozenset({Format.ZIP, Format.TAR})
@@ -20,13 +20,25 @@ _AGAIN = "Send it again, or make the archive anew."
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One file that was sent; `name` is its sender's for it."""
+
+    key: str
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
-    """One import's upload as its row has it."""
+    """Everything that one import was sent, in order; of several sources each is a folder of the upload."""
 
     import_id: UUID
-    source_key: str
-    source_name: str
-    size_bytes: int
+    sources: tuple[Source, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """All sources together."""
+        return sum(source.size_bytes for source in self.sources)
 
 
 async def list_upload(store: ObjectStore, upload: Upload, limits: Limits) -> list[Found]:
@@ -37,17 +49,41 @@ async def list_upload(store: ObjectStore, upload: Upload, limits: Limits) -> lis
     """
     if not upload.size_bytes:
         raise UserError("empty-upload", "the upload has no bytes")
-    listing = _Listing(store, upload, Budget(limits, upload.size_bytes))
-    try:
-        await listing.run()
-    except UserError as error:
-        if error.code not in DAMAGE:
-            raise
-        raise UserError(error.code, f"the upload cannot be read: {error.detail}. {_AGAIN}") from error
-    if listing.leaves and all(leaf.skipped == ENCRYPTED for leaf in listing.leaves):
+    space = _Space(f"uploads/{upload.import_id}/members", Budget(limits, upload.size_bytes))
+    paths = source_paths([source.name for source in upload.sources])
+    leaves: list[Found] = []
+    for number, (source, path) in enumerate(zip(upload.sources, paths, strict=True), 1):
+        root = Found(0, path, source.key, 0, source.size_bytes, source.size_bytes, Encoding.PLAIN)
+        listing = _Listing(store, root, space, is_alone=len(paths) == 1)
+        try:
+            await listing.run()
+        except UserError as error:
+            if error.code not in DAMAGE:
+                raise
+            what = "the upload" if len(paths) == 1 else f"file {number} of the upload"
+            raise UserError(error.code, f"{what} cannot be read: {error.detail}. {_AGAIN}") from error
+        leaves += listing.leaves
+    if leaves and all(leaf.skipped == ENCRYPTED for leaf in leaves):
         raise UserError("encrypted-archive", "all members of the upload are encrypted: send them without a password")
-    rank = {key: number for number, key in enumerate(listing.objects)}
-    return sorted(listing.leaves, key=lambda leaf: (rank[leaf.object_key], leaf.offset))
+    rank = {key: number for number, key in enumerate(space.objects)}
+    return sorted(leaves, key=lambda leaf: (rank[leaf.object_key], leaf.offset))
+
+
+class _Space:
+    """What the sources of one upload share: the limits, and the objects that hold their members, in order."""
+
+    def __init__(self, prefix: str, budget: Budget) -> None:
+        self.objects: list[str] = []
+        self.budget = budget
+        self._prefix = prefix
+        self._unpacked = 0
+
+    def next_key(self) -> str:
+        """The key of one more object of unpacked members; the same on every run."""
+        self._unpacked += 1
+        key = self._prefix if self._unpacked == 1 else f"{self._prefix}.{self._unpacked}"
+        self.objects.append(key)
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +96,17 @@ class _Candidate:
 
 
 class _Listing:
-    """The state of one run. A level looks at everything that may be an archive equally deep in the upload."""
+    """One run over a source. A level looks at everything that may be an archive equally deep in it."""
 
-    def __init__(self, store: ObjectStore, upload: Upload, budget: Budget) -> None:
+    def __init__(self, store: ObjectStore, root: Found, space: _Space, *, is_alone: bool) -> None:
         self.leaves: list[Found] = []
-        self.objects = [upload.source_key]
         self._store = store
-        self._prefix = f"uploads/{upload.import_id}/members"
-        self._budget = budget
-        name, size_bytes = upload_name(upload.source_name), upload.size_bytes
-        self._next = [Found(0, name, upload.source_key, 0, size_bytes, size_bytes, Encoding.PLAIN)]
-        self._is_root = True  # what is looked at is the upload itself, not one of its members
+        self._space = space
+        self._budget = space.budget
+        self._is_alone = is_alone
+        self._next = [root]
+        self._is_root = True  # what is looked at is the source itself, not one of its members
+        space.objects.append(root.object_key)
 
     async def run(self) -> None:
         depth = 0
@@ -81,6 +117,8 @@ class _Listing:
             depth += 1
 
     async def _root(self, member: Found) -> _Candidate:
+        if not member.size_bytes:
+            return _Candidate(member, Format.UNKNOWN)
         head = await self._store.read(member.object_key, member.offset, min(HEAD_BYTES, member.size_bytes))
         kind = recognise(head, member.size_bytes)
         if kind is Format.UNKNOWN and await ends_as_zip(self._store, member):
@@ -107,16 +145,13 @@ class _Listing:
 
     def _packed(self, candidate: _Candidate) -> Packed:
         compression = None if candidate.format in _ADDRESSABLE else candidate.format
-        return Packed(candidate.member, self._folder(candidate.member), compression)
+        return Packed(candidate.member, self._folder(candidate.member), compression, is_upload=self._is_root)
 
     def _folder(self, member: Found) -> str:
-        return "" if self._is_root else member.path + "/"
+        return "" if self._is_root and self._is_alone else member.path + "/"
 
     async def _unpack(self, packed: Sequence[Packed]) -> list[Content]:
-        number = len(self.objects)
-        key = self._prefix if number == 1 else f"{self._prefix}.{number}"
-        self.objects.append(key)
-        return await unpack(self._store, key, packed, self._budget)
+        return await unpack(self._store, self._space.next_key(), packed, self._budget)
 
     def _arrived(self, content: Content, places: list[_Candidate]) -> bool:
         """Sort what came out of an archive; whether it is one more archive, for the next level."""
@@ -156,7 +191,7 @@ class _Listing:
 
     def _add_file(self, candidate: _Candidate) -> None:
         member = candidate.member
-        if not self._is_root:
+        if not (self._is_root and self._is_alone):
             self.leaves.append(replace(member, skipped=skip_reason(member.path, member.size_bytes)))
         elif candidate.format in IMAGES:
             self.leaves.append(member)

@@ -1,6 +1,7 @@
 """Which members of an upload are safe, which are junk, which may be archives themselves (pure)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.common.errors import UserError
@@ -75,7 +76,20 @@ def packed_name(path: str) -> str:
     return _PACKED_NAME.sub("", name) or "content"
 
 
-def upload_name(source_name: str) -> str:
-    """A safe last path part for an upload that is one file, from a client's name for it."""
-    name = source_name.replace("\\", "/").rsplit("/", 1)[-1].replace("\x00", "")
-    return "upload" if name in {"", ".", ".."} else name
+def source_paths(names: Sequence[str]) -> list[str]:
+    """A safe last path part for each file that was sent, from its sender's name for it; no two are the same."""
+    taken: set[str] = set()
+    paths: list[str] = []
+    for name in map(_source_path, names):
+        path, number = name, 0
+        while path in taken:
+            number += 1
+            path = f"{name}_{number}"
+        taken.add(path)
+        paths.append(path)
+    return paths
+
+
+def _source_path(name: str) -> str:
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\x00", "")
+    return "upload" if last in {"", ".", ".."} else last

@@ -28,11 +28,8 @@ class Packed:
     member: Found
     folder: str
     compression: Format | None
-
-    @property
-    def is_upload(self) -> bool:
-        """Whether it is the upload itself, not a member of it: then nothing of it is worth keeping if it is damaged."""
-        return not self.folder
+    is_upload: bool
+    """Whether it is what was sent, not a member of it: then nothing of it is worth keeping if it is damaged."""
 
     def layers(self) -> list[Layer]:
         """The outermost first."""

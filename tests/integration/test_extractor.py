@@ -30,21 +30,22 @@ class World:
     def __init__(self, engine: AsyncEngine, store: Store) -> None:
         self.engine, self.store = engine, store
 
-    async def upload(self, body: bytes, name: str = "study.zip") -> ImportReceived:
+    async def upload(self, *bodies: bytes, name: str = "study.zip") -> ImportReceived:
         import_id = uuid4()
-        key = f"uploads/{import_id}/source"
-        if body:
-            await self.store.put(key, body)
         row = {
             "id": import_id,
             "login": "admin",
             "request": ImportRequest().model_dump(mode="json"),
-            "size_bytes": len(body),
+            "size_bytes": sum(map(len, bodies)),
             "sha256": "",
         }
-        source = {"import_id": import_id, "ordinal": 0, "object_key": key, "name": name, "size_bytes": len(body)}
         await self.execute(sa.insert(imports).values(row))
-        await self.execute(sa.insert(import_sources).values(**source, sha256=""))
+        for ordinal, body in enumerate(bodies):
+            key = f"uploads/{import_id}/source" + (f".{ordinal}" if ordinal else "")
+            if body:
+                await self.store.put(key, body)
+            facts = {"object_key": key, "name": name, "size_bytes": len(body), "sha256": ""}
+            await self.execute(sa.insert(import_sources).values(import_id=import_id, ordinal=ordinal, **facts))
         return ImportReceived(import_id=import_id)
 
     async def list(self, message: ImportReceived) -> list[Output]:
@@ -99,6 +100,18 @@ async def test_all_members_reach_the_router_in_batches(world: World, body: bytes
     batches = await world.rows(import_batches, message.import_id)
     assert [(b.ordinal, b.member_count) for b in batches] == [(0, 500), (1, 500), (2, 201)]
     assert sum(b.size_bytes for b in batches) == sum(map(len, FILES.values()))
+
+
+async def test_several_sources_are_listed_as_one_upload(world: World) -> None:
+    message = await world.upload(zip_bytes({"a.dcm": DICOM}), tar_bytes({"b.dcm": DICOM}, mode="gz"), DICOM)
+    told = await world.list(message)
+    paths = ["study.zip/a.dcm", "study.zip_1/b.dcm", "study.zip_2"]
+    assert await world.contents(told) == dict.fromkeys(paths, DICOM)
+    rows = await world.rows(import_members, message.import_id)
+    assert [(r.ordinal, r.path) for r in rows] == list(enumerate(paths))
+    assert {r.object_key for r in rows} == {
+        f"uploads/{message.import_id}/{name}" for name in ("source", "members", "source.2")
+    }
 
 
 async def test_skipped_members_have_their_row_and_reason(world: World) -> None:

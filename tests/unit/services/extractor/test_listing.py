@@ -19,7 +19,7 @@ from libs.common.spans import decode
 from libs.common.storage import ObjectStore, Store, memory_store
 from services.extractor import containers, streams
 from services.extractor.limits import Limits
-from services.extractor.listing import Upload, list_upload
+from services.extractor.listing import Source, Upload, list_upload
 from services.extractor.members import Found
 from tests.builders import dicom_bytes
 from tests.builders_archives import DICOM, patched_zip, tar_bytes, tar_entry, tar_with, zip_bytes
@@ -37,6 +37,7 @@ class Lister:
     body: bytes
     name: str = "study.zip"
     limits: Limits = LIMITS
+    more: list[tuple[str, bytes]] = field(default_factory=list)
     inner: Store = field(default_factory=memory_store)
     reads: list[int] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -60,7 +61,11 @@ class Lister:
     async def listed(self) -> list[Found]:
         await self.inner.put("source", self.body)
         store: ObjectStore = self  # type: ignore[assignment]
-        return await list_upload(store, Upload(IMPORT, "source", self.name, len(self.body)), self.limits)
+        sources = [Source("source", self.name, len(self.body))]
+        for number, (name, body) in enumerate(self.more):
+            await self.inner.put(f"source.{number + 1}", body)
+            sources.append(Source(f"source.{number + 1}", name, len(body)))
+        return await list_upload(store, Upload(IMPORT, tuple(sources)), self.limits)
 
     async def contents(self) -> dict[str, bytes]:
         """What a reader of spans gets of those that are not skipped."""
@@ -356,3 +361,49 @@ async def test_damaged_uploads_are_listed_or_refused(data: st.DataObject) -> Non
     except UserError:
         return
     assert all(m.path and m.span_bytes >= 0 for m in found)
+
+
+async def test_several_files_are_one_upload_with_a_folder_each_in_their_order() -> None:
+    lister = Lister(
+        zip_bytes({"b.dcm": DICOM, "a.dcm": OTHER}),
+        more=[
+            ("study.zip", tar_bytes({"c.dcm": DICOM}, mode="gz")),
+            ("7.dcm", DICOM),
+            ("8.dcm.gz", gzip.compress(OTHER)),
+            ("readme.txt", b"just text"),
+            ("nothing", b""),
+            ("e.zip", zip_bytes({"in.tgz": tar_bytes({"d.dcm": OTHER}, mode="gz")})),
+        ],
+    )
+    assert await lister.contents() == {
+        "study.zip/b.dcm": DICOM,
+        "study.zip/a.dcm": OTHER,
+        "study.zip_1/c.dcm": DICOM,
+        "7.dcm": DICOM,
+        "8.dcm.gz/8.dcm": OTHER,
+        "readme.txt": b"just text",
+        "e.zip/in.tgz/d.dcm": OTHER,
+    }
+    found = await lister.listed()
+    assert [m.path for m in found] == [
+        "study.zip/b.dcm", "study.zip/a.dcm", "study.zip_1/c.dcm", "7.dcm", "8.dcm.gz/8.dcm", "readme.txt", "nothing",
+        "e.zip/in.tgz/d.dcm",
+    ]  # fmt: skip
+    assert len({(m.object_key, m.offset) for m in found}) == len(found)
+    assert set(lister.written) == {MEMBERS, f"{MEMBERS}.2", f"{MEMBERS}.3"}
+    assert await lister.skipped() == {"nothing": "empty"}
+
+
+async def test_several_files_share_one_limit() -> None:
+    one = zip_bytes({f"{n}.dcm": DICOM for n in range(3)})
+    with pytest.raises(UserError) as raised:
+        await Lister(one, limits=Limits(members=5), more=[("b.zip", one)]).listed()
+    assert raised.value.code == "limit-count"
+
+
+async def test_a_damaged_file_among_several_refuses_all_and_is_told_by_its_number() -> None:
+    whole = zip_bytes({"a.dcm": DICOM})
+    with pytest.raises(UserError, match="file 2 of the upload cannot be read"):
+        await Lister(whole, more=[("b.zip", whole[:-30]), ("c.zip", whole)]).listed()
+    with pytest.raises(UserError, match="file 2 of the upload cannot be read"):
+        await Lister(whole, more=[("b.tgz", tar_bytes({"a.dcm": DICOM}, mode="gz")[:-9])]).listed()

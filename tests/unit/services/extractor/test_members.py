@@ -10,7 +10,7 @@ from services.extractor.members import (
     member_path,
     packed_name,
     skip_reason,
-    upload_name,
+    source_paths,
 )
 
 
@@ -123,4 +123,9 @@ def test_the_one_file_in_a_gzip_is_named_after_it(path: str, name: str) -> None:
     ],
 )
 def test_an_upload_of_one_file_gets_a_safe_name(source_name: str, name: str) -> None:
-    assert upload_name(source_name) == name
+    assert source_paths([source_name]) == [name]
+
+
+def test_files_of_one_name_are_told_apart() -> None:
+    sent = ["a.zip", "b/a.zip", "a.zip_1", "", "..", "b.zip"]
+    assert source_paths(sent) == ["a.zip", "a.zip_1", "a.zip_1_1", "upload", "upload_1", "b.zip"]
