@@ -8,12 +8,12 @@ from libs.common.command_rows import end_work
 from libs.common.database import open_engine
 from libs.common.messages import CommandReceived, ImportStaged, MembersRouted
 from libs.common.process import run_worker
-from libs.common.settings import Settings
 from libs.common.storage import s3_store
 from libs.common.telemetry import configure_logs
 from services.archiver.changes import Site
 from services.archiver.commands import run_command
 from services.archiver.handlers import merge_import, stage_members
+from services.archiver.settings import Settings
 from services.archiver.staging import Stager
 from services.archiver.sweep import sweep
 
@@ -32,11 +32,15 @@ async def main() -> None:
     broker.subscribe(MembersRouted, partial(stage_members, stager=stager, engine=engine), ends, BATCHES_AT_ONCE)
     broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
     broker.subscribe(CommandReceived, partial(run_command, engine=engine), ends)
-    sweeping = asyncio.create_task(sweep(engine, broker.publish))
+    behind = [
+        asyncio.create_task(sweep(engine, broker.publish)),
+        asyncio.create_task(collect_garbage(engine, settings.s3, settings.retention)),
+    ]
     try:
         await run_worker(broker)
     finally:
-        sweeping.cancel()
+        for task in behind:
+            task.cancel()
         await engine.dispose()
 
 

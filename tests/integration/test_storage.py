@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -13,6 +15,7 @@ from libs.common.storage import (
     Missing,
     ObjectStore,
     S3Settings,
+    abort_unfinished,
     ensure_bucket,
     memory_store,
     s3_store,
@@ -26,15 +29,20 @@ counter = itertools.count()
 async def store(request: pytest.FixtureRequest, servers: Servers) -> ObjectStore:
     if request.param == "memory":
         return memory_store()
-    settings = S3Settings(
+    settings = settings_of(servers)
+    await ensure_bucket(settings)
+    await ensure_bucket(settings)
+    return s3_store(settings)
+
+
+def settings_of(servers: Servers) -> S3Settings:
+    """A bucket of its own."""
+    return S3Settings(
         endpoint=servers.s3_endpoint_url,
         bucket=f"storage-{next(counter)}",
         access_key_id=servers.s3_access_key,
         secret_access_key=SecretStr(servers.s3_secret_key),
     )
-    await ensure_bucket(settings)
-    await ensure_bucket(settings)
-    return s3_store(settings)
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -44,6 +52,32 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 
 async def keys(store: ObjectStore, prefix: str) -> dict[str, int]:
     return {stored.key: stored.size_bytes async for page in store.list(prefix) for stored in page}
+
+
+async def test_a_multipart_upload_that_nobody_goes_on_with_is_aborted(servers: Servers) -> None:
+    settings = settings_of(servers)
+    await ensure_bucket(settings)
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+        region_name=settings.region,
+    )
+    begun = client.create_multipart_upload(Bucket=settings.bucket, Key="a")
+    part = {"Bucket": settings.bucket, "Key": "a", "UploadId": begun["UploadId"], "PartNumber": 1}
+    client.upload_part(**part, Body=b"1")
+    assert await abort_unfinished(settings, timedelta(hours=1)) == 0
+    assert await abort_unfinished(settings, timedelta(seconds=-5)) == 1
+    with pytest.raises(client.exceptions.ClientError):
+        client.upload_part(**part | {"PartNumber": 2}, Body=b"2")
+
+
+async def test_a_listing_says_when_an_object_was_stored(store: ObjectStore) -> None:
+    await store.put("d/a", b"1")
+    (stored,) = [one async for page in store.list("d/") for one in page]
+    assert stored.modified_at is not None
+    assert abs(datetime.now(UTC) - stored.modified_at) < timedelta(minutes=1)
 
 
 async def test_what_is_put_is_read(store: ObjectStore) -> None:
