@@ -8,7 +8,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import boto3
@@ -22,11 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from libs.common.errors import Retryable
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from mypy_boto3_s3 import S3Client
+    from obstore import ObjectMeta, PutMode
 
 PART_BYTES = 8 << 20
 PARTS_IN_FLIGHT = 3
 SINGLE_PUT_BYTES = 16 << 20
+CONTENT_TYPE = "application/octet-stream"
+"""Said of every body, also of each part: what has no type, SeaweedFS packs where its first bytes are compressible,
+and then unpacks a whole part for each range that is read of it."""
 
 
 class Missing(Exception):  # noqa: N818 - a situation
@@ -44,6 +48,7 @@ class Stored:
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime | None = None
 
 
 class ObjectStore(Protocol):
@@ -162,18 +167,22 @@ class Store:
     async def head(self, key: str) -> Stored:
         with _translated(key):
             meta = await obstore.head_async(self._store, key)
-        return Stored(key, meta["size"], meta["e_tag"] or "")
+        return _stored(meta)
 
     async def list(self, prefix: str) -> AsyncIterator[Sequence[Stored]]:
         with _translated(prefix):
             async for page in obstore.list(self._store, prefix=prefix, chunk_size=1000):
-                yield [Stored(meta["path"], meta["size"], meta["e_tag"] or "") for meta in page]
+                yield [_stored(meta) for meta in page]
 
     async def delete(self, keys: Sequence[str]) -> None:
         if not keys:
             return
         with contextlib.suppress(Missing), _translated(keys[0]):
             await obstore.delete_async(self._store, list(keys))
+
+
+def _stored(meta: "ObjectMeta") -> Stored:
+    return Stored(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
 
 def _mode(etag: str | None) -> "PutMode":
@@ -193,6 +202,7 @@ def s3_store(settings: S3Settings) -> Store:
             virtual_hosted_style_request=settings.endpoint is None,
             client_options={
                 "allow_http": True,
+                "default_headers": {"Content-Type": CONTENT_TYPE},
                 "connect_timeout": timedelta(seconds=5),
                 "read_timeout": timedelta(seconds=60),
                 "timeout": timedelta(seconds=600),
@@ -212,14 +222,38 @@ async def ensure_bucket(settings: S3Settings) -> None:
     await asyncio.to_thread(_ensure_bucket, settings)
 
 
-def _ensure_bucket(settings: S3Settings) -> None:
-    client = boto3.client(
+async def abort_unfinished(settings: S3Settings, age: timedelta) -> int:
+    """Abort the multipart uploads that began longer than `age` ago: whoever began them is gone. How many."""
+    return await asyncio.to_thread(_abort_unfinished, settings, datetime.now(UTC) - age)
+
+
+def _abort_unfinished(settings: S3Settings, before: datetime) -> int:
+    client, count = _client(settings), 0
+    try:
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=settings.bucket):
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] < before:
+                    client.abort_multipart_upload(
+                        Bucket=settings.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    count += 1
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        raise Retryable("store-unavailable", "unfinished uploads cannot be looked at") from error
+    return count
+
+
+def _client(settings: S3Settings) -> "S3Client":
+    return boto3.client(
         "s3",
         endpoint_url=settings.endpoint,
         region_name=settings.region,
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=settings.secret_access_key.get_secret_value(),
     )
+
+
+def _ensure_bucket(settings: S3Settings) -> None:
+    client = _client(settings)
     try:
         client.head_bucket(Bucket=settings.bucket)
     except botocore.exceptions.ClientError as error:
@@ -230,9 +264,9 @@ def _ensure_bucket(settings: S3Settings) -> None:
         raise Retryable("store-unavailable", "the object store cannot be reached") from error
 
 
-def _create_bucket(client: object, settings: S3Settings) -> None:
+def _create_bucket(client: "S3Client", settings: S3Settings) -> None:
     try:
-        client.create_bucket(Bucket=settings.bucket)  # type: ignore[attr-defined]
+        client.create_bucket(Bucket=settings.bucket)
     except botocore.exceptions.ClientError as error:
         if error.response.get("Error", {}).get("Code") not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
             raise Retryable("store-unavailable", "the bucket cannot be made") from error

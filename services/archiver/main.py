@@ -12,6 +12,7 @@ from libs.common.storage import s3_store
 from libs.common.telemetry import configure_logs
 from services.archiver.changes import Site
 from services.archiver.commands import run_command
+from services.archiver.garbage import collect_garbage
 from services.archiver.handlers import merge_import, stage_members
 from services.archiver.settings import Settings
 from services.archiver.staging import Stager
