@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local import code, down, ports, processes, settings, supervisor
+from deploy.local import down, ports, processes, settings, sources, supervisor
 from deploy.local.program import ROOT, SERVICES, Program, service
 from deploy.local.seaweedfs import Acknowledge
 from deploy.local.settings import DEMO_PROJECT, LOCAL_ENV, LOGS, VAR, Settings
@@ -34,15 +34,15 @@ def bring_up(current: Settings) -> None:
         UpError: a port is taken, or a program does not come up in time.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
-    found = code.digest()
+    found = sources.digest()
     if not supervisor.states():
         start_servers(current)
-    elif supervisor.running(supervisor.SERVICES) and not code.is_running(found):
+    elif supervisor.running(supervisor.SERVICES) and not sources.is_running(found):
         stop_services(deadline)
     supervisor.start_group(supervisor.SERVERS)
     set_up(current, deadline)
     supervisor.start_group(supervisor.SERVICES)
-    code.remember(found)
+    sources.remember(found)
     wait("the services to be ready", lambda: is_complete(current), deadline)
 
 
@@ -204,7 +204,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             current = told_settings()
-            if not (code.is_running(code.digest()) and is_complete(current)):
+            if not (sources.is_running(sources.digest()) and is_complete(current)):
                 bring_up(current)
         except (UpError, ports.PortError, settings.SettingsError, RuntimeError, TimeoutError) as error:
             print(f"error: {error}", file=sys.stderr)

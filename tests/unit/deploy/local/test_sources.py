@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.code import digest
+from deploy.local.sources import digest
 
 
 @pytest.fixture

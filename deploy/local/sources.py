@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.local.program import ROOT
 from deploy.local.settings import VAR
 
-FILE = VAR / "code.sha256"
+FILE = VAR / "sources.sha256"
 """The digest of what the services were last started with."""
 FOLDERS = ("libs", "services")
 FILES = ("pyproject.toml", "requirements.lock")
