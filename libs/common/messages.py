@@ -174,10 +174,11 @@ class ImportEvent(BaseModel):
 
 
 class SessionEvent(BaseModel):
-    """`session.received`, `session.conflict`, `session.archived`, `session.updated`, `pipeline.requested`.
+    """`session.received`, `conflict`, `archived`, `updated`, `moved`, `deleted`; `pipeline.requested`.
 
     `files_added` and `files_replaced` count this change; `file_count` and `size_bytes` the whole session;
-    `prefixes` are the places in the bucket under which its objects and catalogs lie.
+    `prefixes` are the places in the bucket under which its objects and catalogs lie. `place` is `archive` or
+    `prearchive`: where it is, or where it was before it was deleted; "" in older events, of which the verb says it.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
@@ -195,6 +196,7 @@ class SessionEvent(BaseModel):
     prefixes: list[str]
     catalogs: list[str] = []
     reason: str = ""
+    place: str = ""
 
 
 Event.model_rebuild()

@@ -11,21 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import names
-from libs.common.messages import SessionEvent, derive
 from libs.common.requests import Area
-from libs.common.schema import import_members, import_sessions, session_changes, sessions, subject_ids, subjects
+from libs.common.schema import import_members, import_sessions, sessions, subject_ids, subjects
 from services.archiver.cases import Case, Decision, Finding, Outcome, Place, Session, Status, Subject
 from services.archiver.contents import describe_scans, write_contents
 from services.archiver.filenames import free_name
+from services.archiver.outbox import Change, Origin, Site, write_change
 from services.archiver.rows import Import, find_subject
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What the settings say about this installation."""
-
-    site_id: str
-    bucket: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +105,18 @@ async def _write_home(connection: AsyncConnection, landing: _Landing, home: _Hom
         .where(sessions.c.id == home.id)
         .values(**home.values, revision=home.revision, updated_at=now)
     )
-    event = await _describe(connection, landing, home)
-    await connection.execute(
-        sa.insert(session_changes).values(
-            session_id=home.id,
-            revision=home.revision,
-            import_id=submission.id,
-            verb=_verb(decision),
-            event_id=derive("session", home.id, home.revision),
-            pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,
-            resources=[gain.row for gain in gains],
-            event=event.model_dump(mode="json"),
-            project=landing.case.entry.project or names.UNASSIGNED,
-            changed_at=now,
-        )
+    files = decision.contents.files
+    change = Change(
+        home.id,
+        _verb(decision),
+        resources=[gain.row for gain in gains],
+        scans={planned.scan_id for planned in files},
+        files_added=sum(planned.replaces is None for planned in files),
+        files_replaced=sum(planned.replaces is not None for planned in files),
+        pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,
+        reason="" if decision.problem is None else decision.problem.code,
     )
+    await write_change(connection, change, Origin(submission.login, import_id=submission.id), landing.site)
 
 
 def _verb(decision: Decision) -> str:
@@ -142,41 +131,6 @@ def _uri_of(session: Session) -> str:
     if session.place is Place.ARCHIVE:
         return names.archive_uri(str(session.project), session.subject_label, session.label)
     return names.prearchive_uri(session.project, session.timestamp, session.folder)
-
-
-async def _describe(connection: AsyncConnection, landing: _Landing, home: _Home) -> SessionEvent:
-    """The event of this change, without the catalogs; objects may lie below the prefixes of sessions merged into it."""
-    totals = (
-        await connection.execute(
-            sa.text(
-                "select coalesce(sum(file_count), 0) as files, coalesce(sum(size_bytes), 0) as bytes"
-                " from resources where session_id = :id"
-            ),
-            {"id": home.id},
-        )
-    ).one()
-    prefixes = await connection.scalars(
-        sa.text(
-            "select distinct substring(object_key from '^(?:[^/]+/){3}') from files"
-            " where session_id = :id and not starts_with(object_key, :prefix) order by 1"
-        ),
-        {"id": home.id, "prefix": home.prefix},
-    )
-    decision, files = landing.decision, landing.decision.contents.files
-    return SessionEvent(
-        session_id=home.id,
-        import_id=landing.submission.id,
-        revision=home.revision,
-        xsi_type=decision.xsi_type,
-        scans=sorted({planned.scan_id for planned in files}),
-        files_added=sum(planned.replaces is None for planned in files),
-        files_replaced=sum(planned.replaces is not None for planned in files),
-        file_count=int(totals.files),
-        size_bytes=int(totals.bytes),
-        bucket=landing.site.bucket,
-        prefixes=[home.prefix, *(prefix for prefix in prefixes if prefix)],
-        reason="" if decision.problem is None else decision.problem.code,
-    )
 
 
 async def _ensure_subject(connection: AsyncConnection, landing: _Landing) -> Subject:

@@ -16,8 +16,9 @@ from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
 from services.archiver.cases import Case, Decision, Problem
-from services.archiver.changes import Site, write_decision
+from services.archiver.changes import write_decision
 from services.archiver.merge import decide, hold
+from services.archiver.outbox import Site
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
 from services.archiver.staging import Stager
 
@@ -53,7 +54,8 @@ async def _load_known(connection: AsyncConnection, submission: Import, routed: S
         return {}
     uids: dict[str, list[str]] = defaultdict(list)
     for one in routed:
-        uids[one.session_id].append(one.sop_instance_uid)
+        if one.sop_instance_uid:
+            uids[one.session_id].append(one.sop_instance_uid)
     known: Known = {}
     for entry_id in sorted(uids):
         target = await find_archived(connection, entry_id, submission)

@@ -9,7 +9,7 @@ from libs.common.messages import Event, ImportEvent, SessionEvent, derive, event
 from libs.common.names import UNASSIGNED
 
 IN_PREARCHIVE = frozenset({"received", "conflict"})
-"""The verbs of sessions that wait in the prearchive; all others tell of archived ones (architecture §4)."""
+"""The verbs that tell of sessions in the prearchive, where the event does not say its place (architecture §4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class EndedImport:
 
 def session_events(change: Change, site_id: str) -> list[Event]:
     """What the world is told of a change: itself, and that pipelines are wanted for an archived session."""
-    is_archived = change.verb not in IN_PREARCHIVE
+    is_archived = change.event.place == "archive" if change.event.place else change.verb not in IN_PREARCHIVE
     place = "/archive/experiments" if is_archived else "/prearchive"
     attributes = {
         "source": event_source(site_id),

@@ -23,8 +23,8 @@ from libs.common.schema import (
     sessions,
 )
 from libs.common.storage import Store
-from services.archiver.changes import Site
 from services.archiver.handlers import Told, merge_import, stage_members
+from services.archiver.outbox import Site
 from services.archiver.staging import Stager
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

@@ -123,6 +123,7 @@ async def test_a_change_is_a_row_that_says_what_will_be_told(archive: Archive) -
         size_bytes=57,
         bucket="bucket",
         prefixes=[f"sessions/P/{session_id}/", f"sessions/P/{second.sessions[0]}/"],
+        place="archive",
     )
 
 
