@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.broker import Output as MessageOrEvent
 from libs.common.database import copy_rows, staged_if_complete, transaction
 from libs.common.errors import Poison, Retryable
 from libs.common.facts import Verdict
@@ -15,6 +16,7 @@ from libs.common.messages import ImportReceived, ImportStaged, MembersFound, der
 from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.storage import Missing, ObjectStore
 from services.extractor.batches import Plan, plan_batches
+from services.extractor.leases import Leases
 from services.extractor.limits import Limits
 from services.extractor.listing import Source, Upload, list_upload
 from services.extractor.members import Found
@@ -22,8 +24,15 @@ from services.extractor.members import Found
 Output = MembersFound | ImportStaged
 
 
+async def hold_import(
+    message: ImportReceived, store: ObjectStore, engine: AsyncEngine, limits: Limits, leases: Leases
+) -> Sequence[MessageOrEvent]:
+    """List an upload within the time that a message may be held, or go on under a lease. Raises as `list_import`."""
+    return await leases.hold(message.import_id, list_import(message, store, engine, limits))
+
+
 async def list_import(message: ImportReceived, store: ObjectStore, engine: AsyncEngine, limits: Limits) -> list[Output]:
-    """List the members of one upload, in batches.
+    """List the members of one upload, in batches. One that another delivery has a lease on is left to that.
 
     Safe to repeat: rows, batches and unpacked objects derive from the upload; what is listed is only told again.
 
@@ -34,7 +43,7 @@ async def list_import(message: ImportReceived, store: ObjectStore, engine: Async
     import_id = message.import_id
     async with transaction(engine) as connection:
         row = await _load(connection, import_id)
-        if row.is_ended:
+        if row.is_ended or row.is_leased:
             return []
         if row.is_listed:
             return await _tell(connection, import_id)
@@ -51,13 +60,15 @@ async def list_import(message: ImportReceived, store: ObjectStore, engine: Async
 class _Row:
     upload: Upload
     is_listed: bool
+    is_leased: bool
     is_ended: bool
 
 
 async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     columns, source = imports.c, import_sources.c
+    is_leased = (columns.leased_until > sa.func.now()).label("is_leased")
     query = (
-        sa.select(columns.listed_at, columns.outcome, source.object_key, source.name, source.size_bytes)
+        sa.select(columns.listed_at, columns.outcome, is_leased, source.object_key, source.name, source.size_bytes)
         .join_from(imports, import_sources)
         .where(columns.id == import_id)
         .order_by(source.ordinal)
@@ -66,7 +77,7 @@ async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     if not rows:
         raise Retryable("import-unknown", f"import {import_id} has no row")
     upload = Upload(import_id, tuple(Source(row.object_key, row.name, row.size_bytes) for row in rows))
-    return _Row(upload, rows[0].listed_at is not None, rows[0].outcome is not None)
+    return _Row(upload, rows[0].listed_at is not None, bool(rows[0].is_leased), rows[0].outcome is not None)
 
 
 async def _write(connection: AsyncConnection, import_id: UUID, members: Sequence[Found]) -> None:

@@ -13,7 +13,8 @@ from libs.common.process import run_worker
 from libs.common.settings import Settings
 from libs.common.storage import s3_store
 from libs.common.telemetry import configure_logs
-from services.extractor.handlers import list_import
+from services.extractor.handlers import hold_import
+from services.extractor.leases import Leases, sweep
 from services.extractor.limits import Limits
 
 CONCURRENCY = 2
@@ -40,10 +41,16 @@ async def main() -> None:
     configure_logs("extractor")
     engine = open_engine(settings.database_url)
     broker = Broker(settings.amqp_url, "extractor")
-    handler = partial(list_import, store=s3_store(settings.s3), engine=engine, limits=settings.limits)
+    leases = Leases(engine, broker.publish)
+    handler = partial(hold_import, store=s3_store(settings.s3), engine=engine, limits=settings.limits, leases=leases)
     broker.subscribe(ImportReceived, handler, partial(end_work, engine), CONCURRENCY)
-    await run_worker(broker)
-    await engine.dispose()
+    sweeping = asyncio.create_task(sweep(engine, broker.publish))
+    try:
+        await run_worker(broker)
+    finally:
+        sweeping.cancel()
+        await leases.close()
+        await engine.dispose()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from libs.common.broker import Broker
 from libs.common.database import end_import, transaction
 from libs.common.errors import Retryable
 from libs.common.requests import ImportRequest
-from libs.common.schema import import_batches, imports, logins
+from libs.common.schema import commands, import_batches, imports, logins
+from services.gateway.commands import tell_again as tell_commands
 from services.gateway.imports import told
 
 SWEEP_SECONDS = 5
@@ -26,6 +27,7 @@ async def sweep(engine: AsyncEngine, broker: Broker, site_id: str, silent_after:
         await asyncio.sleep(SWEEP_SECONDS)
         with contextlib.suppress(Retryable):  # what is away now may be back at the next sweep
             await tell_again(engine, broker, site_id)
+            await tell_commands_again(engine, broker)
             await fail_silent(engine, broker, silent_after)
             await forget_logins(engine)
 
@@ -52,6 +54,20 @@ async def tell_again(engine: AsyncEngine, broker: Broker, site_id: str) -> int:
     return len(rows)
 
 
+async def tell_commands_again(engine: AsyncEngine, broker: Broker) -> int:
+    """The same for commands, whoever wrote them."""
+    columns = commands.c
+    query = (
+        sa.select(columns.id)
+        .where(columns.told_at.is_(None), columns.outcome.is_(None), columns.received_at < sa.func.now() - UNTOLD_AFTER)
+        .order_by(columns.received_at)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    async with transaction(engine) as connection:
+        return len(await tell_commands(connection, broker, query))
+
+
 async def fail_silent(engine: AsyncEngine, broker: Broker, silent_after: timedelta) -> int:
     """Mark imports as failed that have shown no progress for so long; how many. A replay may still end them well."""
     columns, batch = imports.c, import_batches.c
@@ -61,7 +77,7 @@ async def fail_silent(engine: AsyncEngine, broker: Broker, silent_after: timedel
         .scalar_subquery()
     )
     latest = sa.func.greatest(
-        columns.received_at, columns.listed_at, columns.staged_at, columns.merged_at, latest_batch
+        columns.received_at, columns.leased_until, columns.listed_at, columns.staged_at, columns.merged_at, latest_batch
     )
     query = (
         sa.select(columns.id)

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,7 +19,8 @@ from libs.common.schema import import_batches, import_members, import_sources, i
 from libs.common.settings import Settings
 from libs.common.spans import decode, plan
 from libs.common.storage import Store, s3_store
-from services.extractor.handlers import Output, list_import
+from services.extractor.handlers import Output, hold_import, list_import
+from services.extractor.leases import Leases, Terms, tell_expired
 from services.extractor.limits import Limits
 from tests.builders_archives import DICOM, tar_bytes, zip_bytes
 
@@ -174,3 +175,65 @@ async def test_what_is_missing_is_not_the_senders_fault(world: World) -> None:
     await world.store.delete([f"uploads/{message.import_id}/source"])
     with pytest.raises(Poison):
         await world.list(message)
+
+
+class Told:
+    """Collects what is published."""
+
+    def __init__(self) -> None:
+        self.outputs: list[object] = []
+        self._has_come = asyncio.Event()
+
+    async def __call__(self, *outputs: object) -> None:
+        self.outputs += outputs
+        self._has_come.set()
+
+    async def wait(self) -> None:
+        await asyncio.wait_for(self._has_come.wait(), 20)
+
+
+async def hold(world: World, message: ImportReceived, leases: Leases) -> Sequence[object]:
+    return await hold_import(message, world.store, world.engine, Limits(), leases)
+
+
+async def test_work_that_outlasts_its_message_goes_on_under_a_lease(world: World) -> None:
+    told = Told()
+    leases = Leases(world.engine, told, Terms(hold=0, renew=0.05))
+    message = await world.upload(tar_bytes(FILES, mode="gz"))
+    assert await hold(world, message, leases) == []
+    (row,) = await world.rows(imports, message.import_id)
+    assert row.leased_until > datetime.now(UTC)
+    await told.wait()
+    assert await world.contents(told.outputs) == FILES
+    await leases.close()
+
+
+async def test_what_another_replica_has_a_lease_on_is_left_to_it(world: World) -> None:
+    message = await world.upload(zip_bytes(FILES))
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    await world.execute(sa.update(imports).where(imports.c.id == message.import_id).values(leased_until=later))
+    assert await world.list(message) == []
+    assert not await world.rows(import_batches, message.import_id)
+
+
+async def test_a_stopped_replica_gives_its_lease_up_and_the_sweep_tells_again(world: World) -> None:
+    leases = Leases(world.engine, Told(), Terms(hold=0))
+    message = await world.upload(tar_bytes(FILES, mode="gz"))
+    assert await hold(world, message, leases) == []
+    await leases.close()
+    told = Told()
+    assert await tell_expired(world.engine, told) == 1
+    assert told.outputs == [message]
+    assert await tell_expired(world.engine, told) == 0
+    assert len(await world.list(message)) == 3
+
+
+async def test_a_bad_upload_is_rejected_under_a_lease_too(world: World) -> None:
+    told = Told()
+    leases = Leases(world.engine, told, Terms(hold=0))
+    message = await world.upload(gzip.compress(b"no tar, no DICOM" * 100)[:-20])
+    assert await hold(world, message, leases) == []
+    await told.wait()
+    (row,) = await world.rows(imports, message.import_id)
+    assert row.outcome == "rejected"
+    await leases.close()
