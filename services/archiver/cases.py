@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from libs.common.facts import Attributes, Verdict
 from libs.common.requests import Area, Duplicates, Overwrite
+from libs.common.stated import StatedScan
 
 
 class Place(StrEnum):
@@ -65,21 +66,27 @@ class NewFile:
     size_bytes: int
     md5: str
     sha256: str
+    name: str | None = None
+    """Its path below the resource, where that is decided already; None: to be made of `path`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What the files of one series in this import agree on."""
+    """What the files of one series in this import agree on, and what their importer states of it.
+
+    Without a UID, here and in all that follows `series_instance_uid` is a key derived in its place (`stated.uid_of`).
+    """
 
     series_instance_uid: str
     modalities: frozenset[str]
     sop_class_uids: frozenset[str]
     attributes: Attributes
+    stated: StatedScan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A row of `files`; `scan` is its scan's row."""
+    """A row of `files`; `scan` is its scan's row, 0 for a resource of the session itself."""
 
     row: int
     scan: int
@@ -122,6 +129,9 @@ class Session:
     attributes: Attributes
     auto_archive: bool | None
     revision: int
+    status: str = ""
+    is_shared: bool = False
+    is_direct: bool = False
     scans: tuple[StoredScan, ...] = ()
     files: tuple[StoredFile, ...] = ()
 
@@ -201,6 +211,7 @@ class PlannedScan:
     modalities: frozenset[str]
     sop_class_uids: frozenset[str]
     attributes: Attributes
+    stated: StatedScan | None = None
 
 
 @dataclass(frozen=True, slots=True)

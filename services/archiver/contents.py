@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import copy_rows
 from libs.common.schema import files, resources, scans
+from libs.common.stated import StatedResource, uid_of
 from services.archiver.cases import Contents, PlannedFile, PlannedScan
 from services.archiver.rows import Import
 
@@ -16,8 +17,11 @@ QUALITY = "usable"
 """XNAT's default label of a scan's quality (import semantics §4.7)."""
 UNKNOWN_TYPE = "Unknown"
 """XNAT's scan type where there is no series description."""
-RESOURCE_CONTENT = {"DICOM": "RAW"}
-"""`content` of a scan's resources by label (§4.8); `secondary` is its own."""
+RESOURCES = {
+    "ECAT": StatedResource(format="ECAT", content="RAW"),
+    "DICOM": StatedResource(format="DICOM", content="RAW"),
+}
+"""What a scan's resources are by label (§4.8); `secondary` is DICOM with its own name as content."""
 
 _FILE_COLUMNS = (
     "session_id",
@@ -96,7 +100,8 @@ async def _write_scans(
 
 def _scan_values(scan: PlannedScan) -> dict[str, object]:
     return {
-        "series_instance_uid": scan.series_instance_uid,
+        "series_instance_uid": uid_of(scan.series_instance_uid),
+        "series_key": None if uid_of(scan.series_instance_uid) else scan.series_instance_uid,
         "xsi_type": scan.xsi_type,
         "modality": scan.modality,
         "modalities": sorted(scan.modalities),
@@ -115,8 +120,7 @@ async def _write_resources(
             "session_id": session_id,
             "scan": scan,
             "label": label,
-            "format": "DICOM",
-            "content": RESOURCE_CONTENT.get(label, label),
+            **RESOURCES.get(label, StatedResource(format="DICOM", content=label)).model_dump(),
         }
         for scan, _, label in spots
     ]

@@ -51,7 +51,8 @@ class Upload:
 def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
     """Name the files of an upload among themselves, in the order of their ordinals.
 
-    Equal bytes of an instance count once. Equal names get a suffix. Other bytes under one SOP Instance UID both stay.
+    Equal bytes of an instance count once; without a SOP Instance UID, equal bytes of one name. Equal names get a
+    suffix. Other bytes under one SOP Instance UID both stay.
     """
     kept: list[PlannedFile] = []
     copies: dict[int, int] = {}
@@ -61,17 +62,22 @@ def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
     for file in sorted(files, key=lambda file: file.ordinal):
         scan_id = scan_ids[file.series_instance_uid]
         spot = (scan_id, file.resource_label)
-        digests = seen[spot, file.sop_instance_uid]
+        digests = seen[spot, _identity(file)]
         if file.sha256 in digests:
             copies[file.ordinal] = digests[file.sha256]
             continue
-        if digests:
+        if digests and file.sop_instance_uid:
             doubled.add(scan_id)
         digests[file.sha256] = file.ordinal
-        name = free_name(file_name(file.path), names[spot])
+        name = free_name(file.name or file_name(file.path), names[spot])
         names[spot].add(name)
         kept.append(PlannedFile(file, scan_id, name))
     return Upload(tuple(kept), copies, frozenset(doubled))
+
+
+def _identity(file: NewFile) -> str:
+    """What two files must share to be one: a SOP Instance UID; a name, after a character that no UID holds."""
+    return file.sop_instance_uid or f"/{file.name or file_name(file.path)}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,11 @@ class _Shelf:
             return holder
         return next((one for one in self.by_uid[file.sop_instance_uid] if one.sha256 == file.sha256), None)
 
-    def same_instance(self, file: NewFile) -> list[StoredFile]:
+    def same_instance(self, file: NewFile, name: str) -> list[StoredFile]:
+        """Files that are this one's earlier form: by SOP class and instance, by name where neither has a UID."""
+        if not file.sop_instance_uid:
+            holder = self.by_name.get(name)
+            return [] if holder is None or holder.sop_instance_uid else [holder]
         return [one for one in self.by_uid[file.sop_instance_uid] if one.sop_class_uid == file.sop_class_uid]
 
     def reserve(self, name: str) -> str:
@@ -179,7 +189,7 @@ def _meet_same_bytes(planned: PlannedFile, shelf: _Shelf, policy: Policy) -> _Me
 
 
 def _meet_others(planned: PlannedFile, shelf: _Shelf, policy: Policy) -> _Meeting:
-    instances = shelf.same_instance(planned.file)
+    instances = shelf.same_instance(planned.file, planned.name)
     holder = shelf.by_name.get(planned.name)
     if instances and policy.duplicates is Duplicates.KEEP:
         return _Meeting(Verdict.KEPT)

@@ -211,6 +211,7 @@ def _scan(case: Case, series: Series, scan_id: str, known: Mapping[str, StoredSc
         modalities,
         classes,
         series.attributes if stored is None else _joined(case, stored.attributes, series.attributes),
+        series.stated,
     )
 
 

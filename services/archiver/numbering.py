@@ -13,7 +13,12 @@ _NON_WORD = re.compile(r"[^A-Za-z0-9_]")
 
 
 def base_id(series: Series) -> str:
-    """SeriesNumber, a leading "+" as "_"; the cleaned SeriesInstanceUID where it is blank or files disagree on it."""
+    """SeriesNumber, a leading "+" as "_"; the cleaned SeriesInstanceUID where it is blank or files disagree on it.
+
+    The ID that the importer states comes first.
+    """
+    if series.stated is not None and series.stated.scan_id:
+        return series.stated.scan_id
     number = _UNSAFE.sub("_", (series.attributes.get("SeriesNumber") or "").strip())[:ID_LENGTH]
     if number.strip("."):
         return number
@@ -24,14 +29,15 @@ def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mappin
     """SeriesInstanceUID -> scan ID; depends on nothing else than the facts, not on their order.
 
     A series that is there keeps its scan. Several new ones of one base ID all become `{base}-{MODALITY}{n}`; a single
-    one whose ID is taken becomes `{base}-{MOD}{n}`, with MOD from its xsi:type.
+    one whose ID is taken becomes `{base}-{MOD}{n}`, with MOD from its xsi:type. Series without any number (ECAT) get
+    the next free ones (§3.1 step 7); a session's own resources have "".
     """
     ids = {scan.series_instance_uid: scan.scan_id for scan in sorted(stored, key=lambda scan: -scan.row)}
     ids = {one.series_instance_uid: ids[one.series_instance_uid] for one in series if one.series_instance_uid in ids}
     taken = {scan.scan_id for scan in stored}
     groups: dict[str, list[Series]] = defaultdict(list)
     for one in sorted(series, key=lambda one: one.series_instance_uid):
-        if one.series_instance_uid not in ids:
+        if one.series_instance_uid not in ids and not _is_unnumbered(one):
             groups[base_id(one)].append(one)
     alone = {base: group[0] for base, group in groups.items() if len(group) == 1 and base not in taken}
     ids |= {one.series_instance_uid: base for base, one in alone.items()}
@@ -39,6 +45,22 @@ def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mappin
     for base, group in sorted(groups.items()):
         if base not in alone:
             _suffix(base, group, ids, taken)
+    return ids | _count([one for one in series if one.series_instance_uid not in ids], taken)
+
+
+def _is_unnumbered(series: Series) -> bool:
+    return series.stated is not None and not series.stated.scan_id
+
+
+def _count(series: Iterable[Series], taken: set[str]) -> dict[str, str]:
+    """Numbers that are free, in the order of the upload."""
+    ids: dict[str, str] = {}
+    for one, stated in sorted(((s, s.stated) for s in series if s.stated), key=lambda pair: pair[1].ordinal):
+        number = stated.first_number
+        while str(number) in taken:
+            number += 1
+        ids[one.series_instance_uid] = "" if stated.is_session else str(number)
+        taken.add(ids[one.series_instance_uid])
     return ids
 
 

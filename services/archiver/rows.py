@@ -21,6 +21,7 @@ from libs.common.schema import (
     sessions,
     subjects,
 )
+from libs.common.stated import StatedScan
 from services.archiver.aims import aim_of, policy_of
 from services.archiver.cases import Aim, Case, Codes, NewFile, Place, Series, Session, StoredFile, StoredScan, Subject
 
@@ -61,17 +62,17 @@ async def load_open_entries(connection: AsyncConnection, import_id: UUID) -> lis
 
 async def lock_case(connection: AsyncConnection, submission: Import, session_id: str) -> Case | None:
     """Lock the entry and what it will join, and load all the facts; None if the entry has its outcome meanwhile."""
-    entry = await _load_session(connection, sa.select(sessions).where(sessions.c.id == session_id).with_for_update())
+    entry = await load_session(connection, sa.select(sessions).where(sessions.c.id == session_id).with_for_update())
     if entry is None or session_id not in await load_open_entries(connection, submission.id):
         return None
     new_files = await _load_new_files(connection, submission.id, session_id)
     present = {file.series_instance_uid for file in new_files}
     series = await _load_series(connection, submission.id, session_id)
-    codes = await _load_codes(connection, entry.project)
+    codes = await load_codes(connection, entry.project)
     aim = aim_of(entry, submission.request, codes)
-    target = await _lock_target(connection, entry, aim)
+    target = await lock_target(connection, entry, aim)
     if target is not None:
-        target = await _with_contents(connection, target, present)
+        target = await with_contents(connection, target, present)
     return Case(
         entry,
         aim,
@@ -85,13 +86,13 @@ async def lock_case(connection: AsyncConnection, submission: Import, session_id:
 
 async def find_archived(connection: AsyncConnection, entry_id: str, submission: Import) -> str | None:
     """The archived session that the entry would join as things are, without locking it."""
-    entry = await _load_session(connection, sa.select(sessions).where(sessions.c.id == entry_id))
+    entry = await load_session(connection, sa.select(sessions).where(sessions.c.id == entry_id))
     if entry is None:
         return None
-    aim = aim_of(entry, submission.request, await _load_codes(connection, entry.project))
+    aim = aim_of(entry, submission.request, await load_codes(connection, entry.project))
     if aim.area is not Area.ARCHIVE:
         return None
-    target = await _load_session(connection, _archived(entry, aim))
+    target = await load_session(connection, _archived(entry, aim))
     return None if target is None else target.id
 
 
@@ -113,7 +114,8 @@ async def find_subject(connection: AsyncConnection, project: str | None, named: 
     return None if row is None else Subject(row.id, row.label)
 
 
-async def _load_codes(connection: AsyncConnection, project: str | None) -> Codes:
+async def load_codes(connection: AsyncConnection, project: str | None) -> Codes:
+    """The project's settings; those of a new project where there is none."""
     columns = projects.c
     row = (
         await connection.execute(
@@ -123,15 +125,16 @@ async def _load_codes(connection: AsyncConnection, project: str | None) -> Codes
     return Codes() if row is None else Codes(row.prearchive_code, row.quarantine_code)
 
 
-async def _lock_target(connection: AsyncConnection, entry: Session, aim: Aim) -> Session | None:
+async def lock_target(connection: AsyncConnection, entry: Session, aim: Aim) -> Session | None:
+    """The session that the entry would join, locked, without its contents. Lock the entry first, always."""
     if aim.area is Area.ARCHIVE:
         # Two imports that make one new session meet here; the unique index behind it never lets both.
         key = f"{entry.project}/{aim.label}"
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
-        return await _load_session(connection, _archived(entry, aim).with_for_update())
+        return await load_session(connection, _archived(entry, aim).with_for_update())
     if aim.timestamp is None or aim.folder is None:
         return None
-    return await _load_session(connection, _prearchived(entry, aim.timestamp, aim.folder).with_for_update())
+    return await load_session(connection, _prearchived(entry, aim.timestamp, aim.folder).with_for_update())
 
 
 def _archived(entry: Session, aim: Aim) -> "sa.Select[tuple[object, ...]]":
@@ -161,7 +164,8 @@ def _prearchived(entry: Session, timestamp: str, folder: str) -> "sa.Select[tupl
     )
 
 
-async def _load_session(connection: AsyncConnection, query: "sa.Select[tuple[object, ...]]") -> Session | None:
+async def load_session(connection: AsyncConnection, query: "sa.Select[tuple[object, ...]]") -> Session | None:
+    """The one session that `query` finds, without its contents."""
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None
@@ -169,7 +173,7 @@ async def _load_session(connection: AsyncConnection, query: "sa.Select[tuple[obj
     return Session(place=Place(row["place"]), **{name: row[name] for name in names})
 
 
-async def _with_contents(connection: AsyncConnection, session: Session, series: Iterable[str]) -> Session:
+async def with_contents(connection: AsyncConnection, session: Session, series: Iterable[str]) -> Session:
     """The session with all its scans, and the files of those scans that `series` can meet."""
     columns = scans.c
     rows = await connection.execute(sa.select(scans).where(columns.session_id == session.id).order_by(columns.id))
@@ -177,7 +181,7 @@ async def _with_contents(connection: AsyncConnection, session: Session, series: 
         StoredScan(
             row.id,
             row.scan_id,
-            row.series_instance_uid,
+            row.series_key or row.series_instance_uid,
             row.xsi_type,
             frozenset(row.modalities),
             frozenset(row.sop_class_uids),
@@ -215,7 +219,13 @@ async def _load_new_files(connection: AsyncConnection, import_id: UUID, session_
 async def _load_series(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[Series]:
     columns = import_series.c
     rows = await connection.execute(
-        sa.select(columns.series_instance_uid, columns.modalities, columns.sop_class_uids, columns.attributes)
+        sa.select(
+            columns.series_instance_uid,
+            columns.modalities,
+            columns.sop_class_uids,
+            columns.attributes,
+            columns.stated,
+        )
         .where(columns.import_id == import_id, columns.session_id == session_id)
         .order_by(columns.series_instance_uid)
     )
@@ -226,6 +236,7 @@ async def _load_series(connection: AsyncConnection, import_id: UUID, session_id:
             frozenset(value for row in parts for value in row.modalities if value),
             frozenset(value for row in parts for value in row.sop_class_uids if value),
             fold(row.attributes for row in parts),
+            min((StatedScan(**row.stated) for row in parts if row.stated), key=lambda s: s.ordinal, default=None),
         )
         for uid, parts in grouped.items()
     ]

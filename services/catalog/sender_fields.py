@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.catalog.xnat_schema import (
     PART_ATTRIBUTES,
+    PART_CHILD_ATTRIBUTES,
     SESSION_ATTRIBUTES,
     SESSION_PARTS,
     SESSION_TEXTS,
@@ -15,6 +16,11 @@ from services.catalog.xnat_schema import (
 _PATH = re.compile(r"(?:xnat:)?(\w+)/(.+)")
 _SESSION_TYPES = re.compile(r"\w*SessionData|experimentData|subjectAssessorData")
 _VARIABLE = re.compile(r"fields/field\[(?:@?name\s*=\s*)([^\]]+)\](?:/field)?")
+
+_PART_PLACES = {
+    head: {*children, *PART_ATTRIBUTES[head], *PART_CHILD_ATTRIBUTES.get(head, ())}
+    for head, children in SESSION_PARTS.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +55,5 @@ def _place(shared: SenderFields, place: str, value: str, order: tuple[str, ...])
         shared.attributes[place] = value
     elif place in SESSION_TEXTS and place in order:
         shared.texts[place] = value
-    elif tail in (*SESSION_PARTS.get(head, ()), *PART_ATTRIBUTES.get(head, ())):
+    elif head in order and tail in _PART_PLACES.get(head, ()):
         shared.parts.setdefault(head, {})[tail] = value

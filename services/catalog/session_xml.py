@@ -9,7 +9,7 @@ from services.catalog.scan_xml import Home, InArchive, Resource, Scan, natural, 
 from services.catalog.sender_fields import SenderFields, share_out
 from services.catalog.values import Attributes, decimal, field_strength, xml_date, xml_time
 from services.catalog.xml_elements import Children, add_texts, element, fill, text_element
-from services.catalog.xml_text import DECLARATION
+from services.catalog.xml_text import DECLARATION, legal
 from services.catalog.xnat_schema import (
     OTHER,
     PART_ATTRIBUTES,
@@ -71,7 +71,7 @@ def _attributes(session: Session) -> dict[str, str | None]:
 def _children(session: Session, xsi_type: str, sent: SenderFields) -> Children:
     children: Children = {}
     add_texts(children, {**_texts(session, xsi_type), **sent.texts})
-    _add_parts(children, session.attributes, sent)
+    _add_parts(children, session.attributes, sent, xsi_type)
     variables = {"studyComments": session.attributes.get("StudyComments"), **sent.variables}
     _add_list(children, "fields", [text_element("field", t, {"name": n}) for n, t in variables.items() if t])
     scans = sorted(session.scans, key=lambda scan: natural(scan.scan_id))
@@ -96,26 +96,46 @@ def _texts(session: Session, xsi_type: str) -> dict[str, str | None]:
         "dcmPatientBirthDate": xml_date(attributes.get("PatientBirthDate")),
         "dcmPatientWeight": decimal(attributes.get("PatientWeight")),
     }
+    if "start_time_injection" in SESSION_EXTENSIONS.get(xsi_type, ()):
+        texts["start_time_injection"] = xml_time(attributes.get("InjectionTime"))
     if "fieldStrength" in SESSION_EXTENSIONS.get(xsi_type, ()):
         texts["fieldStrength"] = field_strength(attributes.get("MagneticFieldStrength"))
     return texts
 
 
-def _add_parts(children: Children, attributes: Attributes, sent: SenderFields) -> None:
-    """`scanner` from headers and sender together; the others are the sender's alone."""
-    headers: dict[str, str | None] = {
-        "manufacturer": attributes.get("Manufacturer"),
-        "model": attributes.get("ManufacturerModelName"),
+def _add_parts(children: Children, attributes: Attributes, sent: SenderFields, xsi_type: str) -> None:
+    """`scanner`, and `tracer` where there can be one, from headers and sender together; the others are the sender's."""
+    headers: dict[str, dict[str, str | None]] = {
+        "scanner": {
+            "manufacturer": attributes.get("Manufacturer"),
+            "model": attributes.get("ManufacturerModelName"),
+        },
+        "tracer": {
+            "name": attributes.get("Radiopharmaceutical"),
+            "isotope": attributes.get("Isotope"),
+            "isotope/half-life": decimal(attributes.get("IsotopeHalfLife")),
+        },
     }
     for name, order in SESSION_PARTS.items():
-        values = {**(headers if name == "scanner" else {}), **sent.parts.get(name, {})}
-        told: Children = {}
-        add_texts(told, {child: values.get(child) for child in order})
+        if name not in session_order(xsi_type):
+            continue
+        values = {**headers.get(name, {}), **sent.parts.get(name, {})}
+        told = _part_children(order, values)
         text = sent.texts.get("scanner") or attributes.get("StationName") or "" if name == "scanner" else ""
         made = text_element(name, text, {key: values.get(key) for key in PART_ATTRIBUTES[name]})
         fill(made, order, told)
         if made.text or made.attrib or len(made):
             children[name] = [made]
+
+
+def _part_children(order: Sequence[str], values: Mapping[str, str | None]) -> Children:
+    told: Children = {}
+    add_texts(told, {child: values.get(child) for child in order})
+    for path, value in values.items():
+        child, _, attribute = path.partition("/")
+        if attribute and value and child in told:
+            told[child][0].set(attribute, legal(value))
+    return told
 
 
 def _add_list(children: Children, name: str, items: Sequence[etree._Element]) -> None:

@@ -216,7 +216,10 @@ async def _scans(connection: AsyncConnection, session_id: str, by_scan: dict[int
     frames = (
         sa.select(resources.c.scan, sa.func.sum(files.c.number_of_frames).label("frames"))
         .select_from(files.join(resources, files.c.resource == resources.c.id))
-        .where(resources.c.session_id == session_id, files.c.sop_instance_uid != "")
+        .where(
+            resources.c.session_id == session_id,
+            sa.or_(files.c.sop_instance_uid != "", resources.c.label == "ECAT"),
+        )
         .group_by(resources.c.scan)
         .subquery()
     )

@@ -43,10 +43,27 @@ SESSION_PARTS = {
     "scanner": (),
     "investigator": ("title", "firstname", "lastname", "institution", "department", "email", "phone"),
     "validation": ("method", "date", "notes", "validated_by"),
+    "tracer": (
+        "name",
+        "startTime",
+        "dose",
+        "specificActivity",
+        "totalMass",
+        "intermediate",
+        "isotope",
+        "transmissions",
+    ),
 }
 """Children with children, in order."""
 
-PART_ATTRIBUTES = {"scanner": ("manufacturer", "model"), "investigator": ("ID",), "validation": ("status",)}
+PART_ATTRIBUTES = {
+    "scanner": ("manufacturer", "model"),
+    "investigator": ("ID",),
+    "validation": ("status",),
+    "tracer": (),
+}
+PART_CHILD_ATTRIBUTES = {"tracer": ("dose/units", "totalMass/units", "isotope/half-life", "transmissions/startTime")}
+"""Attributes of those children, as `child/attribute`."""
 
 SCAN = (
     *("sharing", "image_session_ID", "note", "quality", "condition", "series_description", "series_class"),

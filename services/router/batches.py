@@ -128,6 +128,7 @@ async def write_series(
             "modalities": list(series.modalities),
             "sop_class_uids": list(series.sop_class_uids),
             "attributes": series.attributes,
+            "stated": None if series.stated is None else series.stated.model_dump(mode="json", exclude_defaults=True),
         }
         for study in studies
         for series in study.series

@@ -19,11 +19,13 @@ from libs.common.schema import (
     sessions,
     users,
 )
+from libs.common.stated import uid_of
 from services.router.batches import Batch
 from services.router.rules import Identity
 from services.router.studies import Study
 
 _OPENING_ROUNDS = 20
+_STUDY_KEY = sa.func.coalesce(sessions.c.study_key, sessions.c.study_instance_uid)
 
 
 async def usable_projects(connection: AsyncConnection, login: str, candidates: Collection[str]) -> Mapping[str, str]:
@@ -79,11 +81,11 @@ async def open_entries(
 async def _find_entries(connection: AsyncConnection, batch: Batch, study_uids: Iterable[str]) -> dict[str, str]:
     columns = sessions.c
     rows = await connection.execute(
-        sa.select(columns.study_instance_uid, columns.id).where(
-            columns.opened_by == batch.import_id, columns.study_instance_uid.in_(sorted(study_uids))
+        sa.select(_STUDY_KEY.label("study_key"), columns.id).where(
+            columns.opened_by == batch.import_id, _STUDY_KEY.in_(sorted(study_uids))
         )
     )
-    return {row.study_instance_uid: row.id for row in rows}
+    return {row.study_key: row.id for row in rows}
 
 
 async def _taken_folders(connection: AsyncConnection, timestamp: str) -> set[tuple[str | None, str]]:
@@ -128,7 +130,8 @@ def _entry(batch: Batch, study_uid: str, identity: Identity, session_id: str) ->
         "label": identity.session_label,
         "timestamp": names.prearchive_timestamp(batch.received_at.astimezone(UTC)),
         "prefix": names.session_prefix(identity.project, session_id),
-        "study_instance_uid": study_uid,
+        "study_instance_uid": uid_of(study_uid),
+        "study_key": None if uid_of(study_uid) else study_uid,
         "auto_archive": identity.auto_archive if request.auto_archive is None else request.auto_archive,
         "prevent_auto_commit": request.prevent_auto_commit or importer.entries is Entries.OWN,
         "prevent_anon": request.prevent_anon,

@@ -1,11 +1,14 @@
 """Reading headers and giving each member its session: *read, decide, do, tell*."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import transaction
+from libs.common.importers import IMPORTERS
 from libs.common.messages import MembersFound, MembersRouted
 from libs.common.storage import ObjectStore
-from services.router import batches, entries
+from services.router import batches, ecat_members, entries
 from services.router.batches import Batch
 from services.router.headers import Header, NotDicom
 from services.router.heads import read_headers
@@ -21,18 +24,19 @@ async def route_members(
     Safe to repeat: a batch is routed in one transaction, once; what it opens is found again by import and study.
 
     Raises:
-        UserError: the project that was asked for is gone.
+        UserError: the project that was asked for is gone, or a parameter for ECAT scans is no number.
     """
     async with transaction(engine) as connection:
         batch = await batches.load(connection, message)
     if batch is None:
         return []
-    outcomes = await read_headers(store, batch.members)
+    importer = IMPORTERS[batch.request.handler]
+    outcomes = ecat_members.admit(await read_headers(store, batch.members), batch.members, importer)
     headers = {ordinal: outcome for ordinal, outcome in outcomes.items() if isinstance(outcome, Header)}
     skipped = {ordinal: outcome for ordinal, outcome in outcomes.items() if isinstance(outcome, NotDicom)}
     async with transaction(engine) as connection:
         if await batches.lock(connection, batch.batch_id):
-            studies = group(headers)
+            studies = ecat_members.state_scans(group(headers), headers, batch.request.xml_paths)
             opened = await _open_entries(connection, batch, studies, site_id)
             await entries.join_import(connection, batch, studies, opened)
             await batches.write_members(connection, batch, headers, opened)
@@ -43,7 +47,7 @@ async def route_members(
 
 
 async def _open_entries(
-    connection: AsyncConnection, batch: Batch, studies: list[Study], site_id: str
+    connection: AsyncConnection, batch: Batch, studies: Sequence[Study], site_id: str
 ) -> dict[str, str]:
     if not studies:
         return {}
@@ -51,7 +55,7 @@ async def _open_entries(
     return dict(await entries.open_entries(connection, batch, identities, site_id))
 
 
-async def _identify(connection: AsyncConnection, batch: Batch, studies: list[Study]) -> dict[str, Identity]:
+async def _identify(connection: AsyncConnection, batch: Batch, studies: Sequence[Study]) -> dict[str, Identity]:
     destination = batch.request.destination
     usable = {}
     if destination.project is None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from libs.common.dicom_classes import resource_label
 from libs.common.facts import Instance
+from services.router.ecat import EcatHeader, is_ecat, read_ecat
 from services.router.elements import Element, End, Syntax, Walk, walk
 from services.router.signatures import looks_like
 from services.router.texts import text
@@ -123,7 +124,7 @@ DIRECTORY = NotDicom("DICOMDIR: a directory of files, not an image")
 UNREADABLE = NotDicom("unreadable DICOM header")
 
 
-def read_header(head: bytes, is_whole: bool) -> Header | Incomplete | NotDicom:
+def read_header(head: bytes, is_whole: bool) -> Header | EcatHeader | Incomplete | NotDicom:
     """The header of the file that begins with `head`; `is_whole` if these are all its bytes. Never raises.
 
     Files without preamble or file meta information are read if they plausibly are a data set (PS3.10 §7.1 requires
@@ -131,6 +132,8 @@ def read_header(head: bytes, is_whole: bool) -> Header | Incomplete | NotDicom:
     """
     if head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _MAGIC:
         return _read_file(head, _PREAMBLE_BYTES + 4, is_whole)
+    if is_ecat(head) and (ecat := read_ecat(head)) is not None:
+        return ecat
     if not is_whole and len(head) < _PREAMBLE_BYTES + 4:
         return Incomplete(_PREAMBLE_BYTES + MARGIN_BYTES)
     if not _begins_data_set(head):

@@ -7,6 +7,7 @@ from libs.common import spans
 from libs.common.errors import Retryable
 from libs.common.facts import Member
 from libs.common.storage import Missing, ObjectStore
+from services.router.ecat import EcatHeader
 from services.router.headers import Header, Incomplete, NotDicom, read_header
 
 HEAD_BYTES = 16 << 10
@@ -17,7 +18,7 @@ LONGEST_BYTES = 16 << 20
 READS_AT_ONCE = 4
 """Times `spans.READ_BYTES`, and two messages at a time: what is in memory."""
 
-Outcome = Header | NotDicom
+Outcome = Header | EcatHeader | NotDicom
 
 
 async def read_headers(store: ObjectStore, members: Iterable[Member]) -> Mapping[int, Outcome]:

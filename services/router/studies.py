@@ -5,18 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.facts import Attributes, fold
+from libs.common.stated import StatedScan
 from services.router.headers import Header
 from services.router.rules import Texts, attributes
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What the files of one series in one batch have in common."""
+    """What the files of one series in one batch have in common, and what their importer states of them."""
 
     series_instance_uid: str
     modalities: Sequence[str]
     sop_class_uids: Sequence[str]
     attributes: Attributes
+    stated: StatedScan | None = None
 
 
 @dataclass(frozen=True, slots=True)

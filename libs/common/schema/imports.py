@@ -117,6 +117,7 @@ import_series = Table(  # router: what the files of one series in one batch agre
     Column("modalities", ARRAY(Text), nullable=False),
     Column("sop_class_uids", ARRAY(Text), nullable=False),
     Column("attributes", JSONB, nullable=False),  # facts.Attributes
+    Column("stated", JSONB(none_as_null=True)),  # stated.StatedScan, where the importer itself says what the scan is
     PrimaryKeyConstraint("batch_id", "session_id", "series_instance_uid"),
     Index("import_series_by_import", "import_id"),
 )

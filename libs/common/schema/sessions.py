@@ -46,6 +46,7 @@ sessions = Table(
     Column("folder", Text, nullable=False),
     Column("prefix", Text, nullable=False),  # sessions/{project}/{id}/
     Column("study_instance_uid", Text, nullable=False, server_default=""),
+    Column("study_key", Text),  # tells sessions of one import apart where there is no study UID (stated.derived_key)
     Column("xsi_type", Text, nullable=False, server_default=""),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
     Column("fields", JSONB, nullable=False, server_default=text("'{}'")),  # XML path -> value, set by the sender
@@ -71,7 +72,7 @@ sessions = Table(
     Index(
         "sessions_of_import",
         "opened_by",
-        "study_instance_uid",
+        text("coalesce(study_key, study_instance_uid)"),
         unique=True,
         postgresql_where=text("opened_by is not null"),
     ),
@@ -101,6 +102,7 @@ scans = Table(
     Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("scan_id", Text, nullable=False),
     Column("series_instance_uid", Text, nullable=False),
+    Column("series_key", Text),  # tells scans of one session apart where there is no series UID (stated.derived_key)
     Column("xsi_type", Text, nullable=False),
     Column("type", Text, nullable=False, server_default=""),
     Column("quality", Text, nullable=False, server_default=""),

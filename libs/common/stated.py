@@ -1,0 +1,48 @@
+"""What an importer itself says of scans, where no DICOM header does: ECAT files, the documents of a XAR (pure)."""
+
+import hashlib
+import re
+
+from pydantic import BaseModel, ConfigDict
+
+_DERIVED = re.compile(r"(ecat|xar):.*", re.DOTALL)
+
+
+def derived_key(kind: str, *parts: str) -> str:
+    """A key in the place of a UID that files do not have: the same for the same parts, without what they say."""
+    return f"{kind}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+
+
+def uid_of(key: str) -> str:
+    """The UID that a study's or series' key is; "" where the key is derived."""
+    return "" if _DERIVED.fullmatch(key) else key
+
+
+class StatedResource(BaseModel):
+    """How a document describes one resource."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: str = ""
+    content: str = ""
+
+
+class StatedScan(BaseModel):
+    """One scan as its importer states it; stored with the series of an import. Empty: nothing is stated.
+
+    `scan_id` is the scan's; without it scans are numbered from `first_number` on, in the order of `ordinal`, that of
+    a scan's first member. `is_session`: no scan at all, but the session's own resources.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scan_id: str = ""
+    first_number: int = 1
+    ordinal: int = 0
+    is_session: bool = False
+    session_xsi_type: str = ""
+    xsi_type: str = ""
+    type: str = ""
+    quality: str = ""
+    note: str = ""
+    resources: dict[str, StatedResource] = {}
