@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-DEFAULT_TEMPLATE = "${StudyInstanceUID}-${SeriesNumber}-${InstanceNumber}-${HashSOPClassUIDWithSOPInstanceUID}"
-"""XNAT's site preference `dicomFileNameTemplate`, as it is shipped."""
 NAME_LENGTH = 200
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -43,12 +41,6 @@ def template_name(template: str, texts: Mapping[str, str]) -> str:
         tail = f"-{list_hash([name])}"
         name = name[: NAME_LENGTH - len(tail) - len(extension)] + tail
     return name + extension
-
-
-def keywords_of(template: str) -> frozenset[str]:
-    """The DICOM keywords whose values a template needs."""
-    variables = (part for part in _parse(template) if not isinstance(part, str))
-    return frozenset(keyword for variable in variables for keyword in variable.keywords)
 
 
 def list_hash(values: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from services.router.filenames import DEFAULT_TEMPLATE, NAME_LENGTH, keywords_of, list_hash, template_name
+from libs.common.preferences import FILE_NAME_TEMPLATE
+from services.router.filenames import NAME_LENGTH, list_hash, template_name
 from services.router.headers import Header, read_header
 
 GOLDEN = Path(__file__).parents[5] / "shared" / "data" / "08_mr_xnat_renamed_golden"
@@ -40,7 +41,7 @@ def test_the_hash_counts_utf_16_units() -> None:
 
 
 def test_the_default_template_gives_the_name_of_the_worked_example() -> None:
-    assert template_name(DEFAULT_TEMPLATE, TEXTS) == "1.2.3-4-5-14o7axy.dcm"
+    assert template_name(FILE_NAME_TEMPLATE, TEXTS) == "1.2.3-4-5-14o7axy.dcm"
 
 
 def test_every_file_that_xnat_renamed_gets_the_same_name() -> None:
@@ -49,7 +50,7 @@ def test_every_file_that_xnat_renamed_gets_the_same_name() -> None:
     for path in files:
         header = read_header(path.read_bytes(), is_whole=True)
         assert isinstance(header, Header)
-        assert template_name(DEFAULT_TEMPLATE, header.texts) == path.name
+        assert template_name(FILE_NAME_TEMPLATE, header.texts) == path.name
 
 
 def test_every_name_in_a_catalog_that_xnat_wrote_is_the_templates() -> None:
@@ -67,7 +68,7 @@ def test_every_name_in_a_catalog_that_xnat_wrote_is_the_templates() -> None:
                 "SOPClassUID": MR,
                 "SOPInstanceUID": numbers[instance],
             }
-            assert template_name(DEFAULT_TEMPLATE, texts) == name
+            assert template_name(FILE_NAME_TEMPLATE, texts) == name
             checked += 1
     assert checked >= 6
 
@@ -95,8 +96,8 @@ def test_templates(template: str, name: str) -> None:
 def test_a_missing_instance_number_is_said_and_the_hash_still_tells_instances_apart() -> None:
     """A21."""
     texts = {name: value for name, value in TEXTS.items() if name != "InstanceNumber"}
-    one = template_name(DEFAULT_TEMPLATE, texts)
-    other = template_name(DEFAULT_TEMPLATE, {**texts, "SOPInstanceUID": "1.2.3.4.6"})
+    one = template_name(FILE_NAME_TEMPLATE, texts)
+    other = template_name(FILE_NAME_TEMPLATE, {**texts, "SOPInstanceUID": "1.2.3.4.6"})
     assert one == "1.2.3-4-no-value-for-InstanceNumber-14o7axy.dcm"
     assert other.startswith("1.2.3-4-no-value-for-InstanceNumber-")
     assert one != other
@@ -106,14 +107,6 @@ def test_a_hash_may_be_of_more_than_two_values() -> None:
     assert template_name("${HashSOPClassUIDWithSOPInstanceUIDWithSeriesNumber}", TEXTS) == (
         list_hash([MR, "1.2.3.4.5", "4"]) + ".dcm"
     )
-
-
-def test_the_keywords_of_a_template_are_what_must_be_read() -> None:
-    assert keywords_of("x${HashSOPClassUIDWithSOPInstanceUID}-${EchoTime}") == {
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "EchoTime",
-    }
 
 
 @given(st.text(), st.text(), st.text())
