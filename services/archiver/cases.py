@@ -22,6 +22,7 @@ class Place(StrEnum):
 class Status(StrEnum):
     """XNAT's prearchive statuses (import semantics §7.6) that a merge leaves behind; ARCHIVED in the archive."""
 
+    RECEIVING = "RECEIVING"
     READY = "READY"
     CONFLICT = "CONFLICT"
     ERROR = "ERROR"

@@ -91,7 +91,7 @@ def _open(case: Case, place: Place, status: Status) -> Decision:
         place,
         status,
         {**findings, **copy_findings(upload, findings)},
-        Contents(_scans(case, ()), upload.files),
+        Contents(plan_scans(case, ()), upload.files),
         xsi_type=_session_type(case.series),
         attributes=fold(series.attributes for series in case.series),
     )
@@ -108,7 +108,7 @@ def _join(case: Case, target: Session) -> Decision:
         clashing = {o: finding for o, finding in found.findings.items() if finding.verdict is Verdict.CONFLICT}
         return hold(case, problem, clashing)
     scan_ids = {planned.scan_id for planned in found.files}
-    scans = tuple(scan for scan in _scans(case, target.scans) if scan.scan_id in scan_ids)
+    scans = tuple(scan for scan in plan_scans(case, target.scans) if scan.scan_id in scan_ids)
     return Decision(
         Outcome.MERGED,
         Place.MERGED,
@@ -116,7 +116,7 @@ def _join(case: Case, target: Session) -> Decision:
         found.findings,
         Contents(scans, found.files),
         joins=target,
-        xsi_type=_joined_type(case, target),
+        xsi_type=joined_type(case, target),
         attributes=_joined(case, target.attributes, fold(series.attributes for series in case.series)),
     )
 
@@ -189,7 +189,8 @@ def _settle(case: Case, stored: tuple[StoredScan, ...]) -> Upload:
     return settle(case.files, numbering.assign(case.series, stored))
 
 
-def _scans(case: Case, stored: tuple[StoredScan, ...]) -> tuple[PlannedScan, ...]:
+def plan_scans(case: Case, stored: tuple[StoredScan, ...]) -> tuple[PlannedScan, ...]:
+    """The scans of the upload's series beside those that are there, as they will be; in the order of their IDs."""
     ids = numbering.assign(case.series, stored)
     known = {scan.scan_id: scan for scan in stored}
     planned = (_scan(case, series, ids[series.series_instance_uid], known) for series in case.series)
@@ -220,7 +221,8 @@ def _joined(case: Case, there: Attributes, new: Attributes) -> Attributes:
     return {**new, **there} if case.policy.area is Area.ARCHIVE else fold((there, new))
 
 
-def _joined_type(case: Case, target: Session) -> str:
+def joined_type(case: Case, target: Session) -> str:
+    """The session type of `target` with the upload: in the archive it never changes."""
     if target.xsi_type and case.policy.area is Area.ARCHIVE:
         return target.xsi_type
     return _session_type((*case.series, *target.scans))
