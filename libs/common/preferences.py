@@ -24,7 +24,6 @@ FILE_NAME_TEMPLATE = "${StudyInstanceUID}-${SeriesNumber}-${InstanceNumber}-${Ha
 _LONGEST_TEMPLATE = 500
 _LONGEST_MINUTES = 7 * 24 * 60
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
-_HASH = re.compile(r"Hash([A-Z][A-Za-z0-9]*?(?:With[A-Z][A-Za-z0-9]*?)+)")
 
 Value = bool | int | str
 
@@ -136,15 +135,6 @@ def check_preference(name: str, text: str) -> str:
 def text_of(value: Value) -> str:
     """A value as it is stored."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def template_keywords(template: str) -> frozenset[str]:
-    """The DICOM keywords that a file name template needs, those within `Hash…With…` too."""
-    keywords: set[str] = set()
-    for variable in _VARIABLE.findall(template):
-        hashed = _HASH.fullmatch(variable)
-        keywords.update(hashed[1].split("With") if hashed else [variable])
-    return frozenset(keywords)
 
 
 def preferences_of(found: Configs, project: str | None = None) -> Preferences:

@@ -4,12 +4,10 @@ from libs.common.configs import Configs, Place
 from libs.common.dicom_classes import PetMr
 from libs.common.errors import UserError
 from libs.common.preferences import (
-    FILE_NAME_TEMPLATE,
     PREFERENCES,
     Preferences,
     check_preference,
     preferences_of,
-    template_keywords,
 )
 
 
@@ -92,14 +90,3 @@ def test_an_unknown_preference_is_not_found_and_the_known_ones_are_named():
 def test_every_default_can_be_set():
     for name, preference in PREFERENCES.items():
         assert check_preference(name, preference.default) == preference.default
-
-
-def test_a_template_says_which_elements_it_needs():
-    assert template_keywords(FILE_NAME_TEMPLATE) == {
-        "StudyInstanceUID",
-        "SeriesNumber",
-        "InstanceNumber",
-        "SOPClassUID",
-        "SOPInstanceUID",
-    }
-    assert template_keywords("${HashAWithBWithC}-${PatientID}") == {"A", "B", "C", "PatientID"}
