@@ -4,17 +4,20 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from aio_pika.exceptions import AMQPError
 from sqlalchemy.exc import OperationalError
 
 from libs.cli import accounts
+from libs.cli.export import Progress, export_session
 from libs.cli.people import project_app, user_app
 from libs.common.database import open_engine, upgrade
-from libs.common.errors import Retryable
+from libs.common.errors import Retryable, ScandockError
 from libs.common.settings import Settings
-from libs.common.storage import ensure_bucket
+from libs.common.storage import ensure_bucket, s3_store
 from libs.common.topology import Management, apply_policies, declare_topology
 
 app = typer.Typer(help="Scandock: XNAT-compatible image session import.", no_args_is_help=True)
@@ -52,6 +55,31 @@ async def _setup(settings: Settings) -> None:
         await accounts.ensure_project(engine, demo, admin)
     await engine.dispose()
     typer.echo("setup: done")
+
+
+@app.command()
+def export(
+    session: Annotated[str, typer.Argument(help="Session ID, or project/label")],
+    directory: Annotated[Path, typer.Argument(help="Where to write it; made if there is none")],
+) -> None:
+    """Write a session as XNAT lays it out on disk: {project}/arc001/{label}/SCANS/…; repeated, it goes on."""
+    folder = asyncio.run(_export(Settings(), session, directory))
+    typer.echo(f"exported to {folder}")
+
+
+async def _export(settings: Settings, session: str, directory: Path) -> Path:
+    engine = open_engine(settings.database_url, 1)
+
+    def tell(progress: Progress) -> None:
+        typer.echo(f"\r{progress.done} of {progress.total} files, {progress.written} written", nl=False, err=True)
+
+    try:
+        return await export_session(engine, s3_store(settings.s3), session, directory, tell)
+    except ScandockError as error:
+        typer.echo(f"\n{error.detail}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        await engine.dispose()
 
 
 async def _until(name: str, step: Callable[[], Awaitable[None]]) -> None:
