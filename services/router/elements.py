@@ -59,7 +59,8 @@ _LENGTHS = {False: struct.Struct("<I").unpack_from, True: struct.Struct(">I").un
 def walk(data: bytes, start: int, syntax: Syntax, wanted: Mapping[int, object], last_group: int) -> Walk:
     """The `wanted` top-level elements from `start` on, as far as groups up to `last_group` go. Never raises.
 
-    `wanted` is keyed by tag (group in the high 16 bits). Sequences are stepped over, whatever their length.
+    `wanted` is keyed by tag (group in the high 16 bits). Sequences are stepped over, whatever their length; of one
+    without a length it is found that it is there.
     """
     header, length_at = _HEADERS[syntax.big_endian], _LENGTHS[syntax.big_endian]
     explicit, enclosing = syntax.explicit, list[bool]()
@@ -85,6 +86,8 @@ def walk(data: bytes, start: int, syntax: Syntax, wanted: Mapping[int, object], 
             if vr in _LONG or not vr:
                 (length,) = length_at(data, begin - 4)
         if length == _UNDEFINED:
+            if not enclosing and (tag := group << 16 | element) in wanted:
+                found[tag] = Element(vr, b"")
             enclosing.append(explicit)
             explicit = explicit and vr != b"UN"  # PS3.5 §6.2.2: its contents are implicit
             position = begin

@@ -2,10 +2,12 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from libs.common.dicom_classes import resource_label
+from libs.common.dicom_tags import format_tag, vr_of
 from libs.common.facts import Instance
 from services.router.ecat import EcatHeader, is_ecat, read_ecat
 from services.router.elements import Element, End, Syntax, Walk, walk
@@ -15,10 +17,14 @@ from services.router.texts import text
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A DICOM file's identity, and the text of its elements by keyword; empty ones are absent. Holds PHI."""
+    """A DICOM file's identity, and the text of its elements by keyword; empty ones are absent. Holds PHI.
+
+    `extra` has the texts of the further elements that were asked for, by `(gggg,eeee)`; empty ones are "" there.
+    """
 
     instance: Instance
     texts: Mapping[str, str]
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,23 @@ _LAST_GROUP = 0x0032
 _UIDS = {0x0020000D: "Study Instance UID", 0x0020000E: "Series Instance UID", 0x00080018: "SOP Instance UID"}
 _BEFORE_PIXELS = 0x7FDF
 
+
+class Wanted(NamedTuple):
+    """What is looked for in a data set: elements by tag, those among them that are asked for beside the table."""
+
+    elements: Mapping[int, object]
+    extra: frozenset[int]
+    last_group: int
+
+
+@lru_cache(maxsize=64)
+def wanted_with(extra: frozenset[int]) -> Wanted:
+    """The elements of the table and these further ones."""
+    return Wanted(_WANTED | dict.fromkeys(extra), extra, max(_LAST_GROUP, *(tag >> 16 for tag in extra), 0))
+
+
+TABLE = wanted_with(frozenset())
+
 _META = {0x00020002: None, 0x00020010: None}  # media storage class, transfer syntax (PS3.10 §7.1)
 _META_CLASS, _META_SYNTAX = _META
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
@@ -124,21 +147,21 @@ DIRECTORY = NotDicom("DICOMDIR: a directory of files, not an image")
 UNREADABLE = NotDicom("unreadable DICOM header")
 
 
-def read_header(head: bytes, is_whole: bool) -> Header | EcatHeader | Incomplete | NotDicom:
+def read_header(head: bytes, is_whole: bool, wanted: Wanted = TABLE) -> Header | EcatHeader | Incomplete | NotDicom:
     """The header of the file that begins with `head`; `is_whole` if these are all its bytes. Never raises.
 
     Files without preamble or file meta information are read if they plausibly are a data set (PS3.10 §7.1 requires
     both). Damage behind the elements that are needed does not matter.
     """
     if head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _MAGIC:
-        return _read_file(head, _PREAMBLE_BYTES + 4, is_whole)
+        return _read_file(head, _PREAMBLE_BYTES + 4, is_whole, wanted)
     if is_ecat(head) and (ecat := read_ecat(head)) is not None:
         return ecat
     if not is_whole and len(head) < _PREAMBLE_BYTES + 4:
         return Incomplete(_PREAMBLE_BYTES + MARGIN_BYTES)
     if not _begins_data_set(head):
         return NotDicom(f"not DICOM: {looks_like(head)}" if head else "empty file")
-    read = _read_file(head, 0, is_whole)
+    read = _read_file(head, 0, is_whole, wanted)
     return NotDicom(f"not DICOM: {looks_like(head)}") if read == UNREADABLE else read
 
 
@@ -150,7 +173,7 @@ def _begins_data_set(head: bytes) -> bool:
     return len(head) >= 12 and group in {0x0002, _DIRECTORY_GROUP, 0x0008} and 0 < end_of_first < _FIRST_BYTES
 
 
-def _read_file(head: bytes, start: int, is_whole: bool) -> Header | Incomplete | NotDicom:
+def _read_file(head: bytes, start: int, is_whole: bool, wanted: Wanted) -> Header | Incomplete | NotDicom:
     meta = walk(head, start, Syntax(big_endian=False, explicit=True), _META, 0x0002)
     if meta.end is not End.PASSED:
         return UNREADABLE if is_whole else Incomplete(meta.position + MARGIN_BYTES)
@@ -158,12 +181,12 @@ def _read_file(head: bytes, start: int, is_whole: bool) -> Header | Incomplete |
         return DIRECTORY
     syntax_uid = _uid(meta.elements.get(_META_SYNTAX))
     if syntax_uid == _DEFLATED:
-        return _read_deflated(head, meta.position, is_whole)
+        return _read_deflated(head, meta.position, is_whole, wanted)
     syntax = _guess(head[meta.position : meta.position + 8], syntax_uid)
-    return _read_data_set(_DataSet(head, meta.position, syntax, is_whole, has_meta=bool(meta.elements)))
+    return _read_data_set(_DataSet(head, meta.position, syntax, is_whole, bool(meta.elements), wanted))
 
 
-def _read_deflated(head: bytes, start: int, is_whole: bool) -> Header | Incomplete | NotDicom:
+def _read_deflated(head: bytes, start: int, is_whole: bool, wanted: Wanted) -> Header | Incomplete | NotDicom:
     """PS3.5 §A.5: the data set behind the file meta information is one deflate stream."""
     inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
@@ -171,7 +194,7 @@ def _read_deflated(head: bytes, start: int, is_whole: bool) -> Header | Incomple
     except zlib.error:
         return UNREADABLE
     all_there = is_whole or inflate.eof or len(inflated) == INFLATED_BYTES
-    read = _read_data_set(_DataSet(inflated, 0, _guess(inflated, ""), all_there, has_meta=True))
+    read = _read_data_set(_DataSet(inflated, 0, _guess(inflated, ""), all_there, True, wanted))
     return Incomplete(2 * len(head)) if isinstance(read, Incomplete) else read
 
 
@@ -183,6 +206,7 @@ class _DataSet(NamedTuple):
     syntax: Syntax
     is_whole: bool
     has_meta: bool
+    wanted: Wanted
 
 
 def _guess(data: bytes, syntax_uid: str) -> Syntax:
@@ -192,10 +216,10 @@ def _guess(data: bytes, syntax_uid: str) -> Syntax:
 
 
 def _read_data_set(source: _DataSet) -> Header | Incomplete | NotDicom:
-    data, start, syntax, is_whole, _ = source
-    found = walk(data, start, syntax, _WANTED, _LAST_GROUP)
+    data, start, syntax, is_whole, _, wanted = source
+    found = walk(data, start, syntax, wanted.elements, wanted.last_group)
     if found.end is End.PASSED and not _UIDS.keys() <= found.elements.keys():
-        further = walk(data, found.position, syntax, _WANTED, _BEFORE_PIXELS)  # elements out of order
+        further = walk(data, found.position, syntax, wanted.elements, _BEFORE_PIXELS)  # elements out of order
         found = Walk(found.elements | further.elements, further.end, further.position)
     if found.end is not End.PASSED and not is_whole:
         return Incomplete(found.position + MARGIN_BYTES)
@@ -204,10 +228,10 @@ def _read_data_set(source: _DataSet) -> Header | Incomplete | NotDicom:
         return UNREADABLE
     if int.from_bytes(data[start : start + 2], "big" if syntax.big_endian else "little") == _DIRECTORY_GROUP:
         return DIRECTORY
-    return _header(found.elements, syntax.big_endian)
+    return _header(found.elements, syntax.big_endian, wanted.extra)
 
 
-def _header(elements: Mapping[int, Element], big_endian: bool) -> Header | NotDicom:
+def _header(elements: Mapping[int, Element], big_endian: bool, extra: frozenset[int]) -> Header | NotDicom:
     uids = [_uid(elements.get(tag)) for tag in _UIDS]
     for uid, name in zip(uids, _UIDS.values(), strict=True):
         if not 0 < len(uid) <= _UID_LENGTH:
@@ -226,17 +250,22 @@ def _header(elements: Mapping[int, Element], big_endian: bool) -> Header | NotDi
         number_of_frames=_frames(texts.get("NumberOfFrames", "")),
         resource_label=resource_label(sop_class_uid),
     )
-    return Header(instance, texts)
+    return Header(instance, texts, _extra(elements, big_endian, extra))
 
 
 def _texts(elements: Mapping[int, Element], big_endian: bool) -> Mapping[str, str]:
     charset = elements[_CHARSET].value if _CHARSET in elements else b""
     texts = {}
     for tag, element in elements.items():
-        vr, keyword = _WANTED[tag]
-        if element.value and (value := text(element, vr, charset, big_endian)):
-            texts[keyword] = value
+        if (known := _WANTED.get(tag)) and element.value and (value := text(element, known[0], charset, big_endian)):
+            texts[known[1]] = value
     return texts
+
+
+def _extra(elements: Mapping[int, Element], big_endian: bool, extra: frozenset[int]) -> dict[str, str]:
+    charset = elements[_CHARSET].value if _CHARSET in elements else b""
+    present = elements.keys() & extra
+    return {format_tag(tag): text(elements[tag], vr_of(tag), charset, big_endian) for tag in sorted(present)}
 
 
 def _uid(element: Element | None) -> str:

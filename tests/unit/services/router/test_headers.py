@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.multival import MultiValue
 
-from services.router.headers import _WANTED, DIRECTORY, UNREADABLE, Header, Incomplete, NotDicom, read_header
+from services.router.headers import (
+    _WANTED,
+    DIRECTORY,
+    UNREADABLE,
+    Header,
+    Incomplete,
+    NotDicom,
+    read_header,
+    wanted_with,
+)
 from tests import builders
 from tests.expectations import NAMES, content, has_uids, index
 
@@ -236,3 +245,41 @@ def test_a_gzip_bomb_of_a_deflated_data_set_is_bounded():
     zeros = zlib.compressobj(wbits=-15)
     bomb = body[:at] + zeros.compress(bytes(64 << 20)) + zeros.flush()
     assert isinstance(read_header(bomb, is_whole=True), NotDicom)
+
+
+FURTHER = frozenset({0x0008103E, 0x00189073, 0x00191001, 0x00081140, 0x40080100, 0x0040A730})
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", IMPLICIT, BIG_ENDIAN, DEFLATED])
+def test_further_elements_are_read_where_they_are_asked_for(syntax):
+    ds = builders.dataset(SeriesDescription="t1", AcquisitionDuration=4.5)
+    ds.add_new(0x00191001, "LO", "private")
+    ds.add_new(0x0040A730, "SQ", [])
+    body = builders.dicom_bytes(ds, transfer_syntax=syntax)
+    read = read_header(body, is_whole=True, wanted=wanted_with(FURTHER))
+    assert isinstance(read, Header)
+    assert read.extra == {
+        "(0008,103E)": "t1",
+        "(0018,9073)": "4.5",
+        "(0019,1001)": "private",
+        "(0040,A730)": "",
+    }
+    assert read.texts == read_header(body, is_whole=True).texts
+
+
+def test_a_further_element_that_is_empty_is_there_all_the_same():
+    ds = builders.dataset(SeriesDescription="")
+    ds.add_new(0x00081140, "SQ", [builders.dataset()])
+    ds["ReferencedImageSequence"].is_undefined_length = True
+    read = read_header(builders.dicom_bytes(ds), is_whole=True, wanted=wanted_with(FURTHER))
+    assert isinstance(read, Header)
+    assert read.extra == {"(0008,103E)": "", "(0008,1140)": ""}
+
+
+def test_a_header_is_read_as_far_as_its_further_elements_go():
+    body = builders.dicom_bytes(ScheduledStationAETitle="MR1")
+    head = body[: body.index(b"\xe0\x7f\x10\x00")]
+    further = wanted_with(frozenset({0x40080100}))
+    assert isinstance(read_header(head, is_whole=False), Header)
+    assert isinstance(read_header(head, is_whole=False, wanted=further), Incomplete)
+    assert isinstance(read_header(body, is_whole=True, wanted=further), Header)
