@@ -18,6 +18,10 @@ GRPC_OFFSET = 10_000  # each part also listens here, counted from its HTTP port
 VOLUME_MB = 1024
 VOLUMES = 128
 
+# Go collects earlier as it comes near. It counts what is reserved, also what was never touched: with this limit 300 to
+# 320 MB are resident instead of 400 to 550. With 300 MiB a body of 100 MB costs 60 % more CPU time.
+MEMORY_LIMIT = "450MiB"
+
 
 class Acknowledge(Enum):
     """When a PUT is answered; the values are those of the variable S3_FSYNC.
@@ -84,8 +88,11 @@ class SeaweedFS:
             "s3.autoCreateBucket": "false",
         }
         command = (str(_weed()), "-logtostderr=true", "server", *(f"-{key}={value}" for key, value in options.items()))
-        growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "2"}  # volumes made at a bucket's first PUT, which waits for them
-        return [Program("seaweedfs", command, growth, directory=self.directory, stop_seconds=60)]
+        environment = {
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # volumes made at a bucket's first PUT, which waits for them
+            "GOMEMLIMIT": MEMORY_LIMIT,
+        }
+        return [Program("seaweedfs", command, environment, directory=self.directory, stop_seconds=60)]
 
     def remove_sockets(self) -> None:
         """Remove what a stopped server leaves in /tmp, where it insists on having its gRPC sockets."""
