@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
@@ -31,6 +32,9 @@ SINGLE_PUT_BYTES = 16 << 20
 CONTENT_TYPE = "application/octet-stream"
 """Said of every body, also of each part: what has no type, SeaweedFS packs where its first bytes are compressible,
 and then unpacks a whole part for each range that is read of it."""
+
+TRIAL_KEY = "scandock-setup"
+"""Written and removed again when the bucket is made ready."""
 
 
 class Missing(Exception):  # noqa: N818 - a situation
@@ -199,6 +203,7 @@ def s3_store(settings: S3Settings) -> Store:
             region=settings.region,
             access_key_id=settings.access_key_id,
             secret_access_key=settings.secret_access_key.get_secret_value(),
+            unsigned_payload=is_protected(settings.endpoint),
             virtual_hosted_style_request=settings.endpoint is None,
             client_options={
                 "allow_http": True,
@@ -212,13 +217,23 @@ def s3_store(settings: S3Settings) -> Store:
     )
 
 
+def is_protected(endpoint: str | None) -> bool:
+    """Whether TLS guards bodies on their way, or they stay on this machine; elsewhere their SHA-256 is signed."""
+    url = urlsplit(endpoint or "https://")
+    return url.scheme == "https" or url.hostname in {"127.0.0.1", "::1", "localhost"}
+
+
 def memory_store() -> Store:
     """A store in memory, for unit tests alone; it passes the same conformance suite as S3."""
     return Store(MemoryStore())
 
 
 async def ensure_bucket(settings: S3Settings) -> None:
-    """Make the bucket if there is none. Safe to repeat. Raises `Retryable` while the store is away."""
+    """Make the bucket if there is none, and try to write to it. Safe to repeat.
+
+    Raises:
+        Retryable: the store is away, or refuses.
+    """
     await asyncio.to_thread(_ensure_bucket, settings)
 
 
@@ -262,6 +277,16 @@ def _ensure_bucket(settings: S3Settings) -> None:
         _create_bucket(client, settings)
     except botocore.exceptions.BotoCoreError as error:
         raise Retryable("store-unavailable", "the object store cannot be reached") from error
+    _try_bucket(client, settings)
+
+
+def _try_bucket(client: "S3Client", settings: S3Settings) -> None:
+    """Write and remove an object: SeaweedFS makes a bucket's volumes at its first byte, which should be no upload's."""
+    try:
+        client.put_object(Bucket=settings.bucket, Key=TRIAL_KEY, Body=b"written and removed by the setup")
+        client.delete_object(Bucket=settings.bucket, Key=TRIAL_KEY)
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        raise Retryable("store-unavailable", "the bucket cannot be written to") from error
 
 
 def _create_bucket(client: "S3Client", settings: S3Settings) -> None:
