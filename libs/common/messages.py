@@ -174,10 +174,10 @@ class ImportEvent(BaseModel):
 
 
 class SessionEvent(BaseModel):
-    """`session.received`, `conflict`, `archived`, `updated`, `moved`, `deleted`; `pipeline.requested`.
+    """`session.received`, `conflict`, `archived`, `updated`, `moved`, `deleted`; `pipeline.requested`, `catalog.refreshed`.
 
-    `files_added` and `files_replaced` count this change; `file_count` and `size_bytes` the whole session;
-    `prefixes` are the places in the bucket under which its objects and catalogs lie. `place` is `archive` or
+    `files_added`, `files_replaced` (of a refresh: those with other bytes than before) and `files_removed` count this
+    change; `file_count` and `size_bytes` the whole session; `prefixes` are the places in the bucket under which its objects and catalogs lie. `place` is `archive` or
     `prearchive`: where it is, or where it was before it was deleted; "" in older events, of which the verb says it.
     """
 
@@ -190,6 +190,7 @@ class SessionEvent(BaseModel):
     scans: list[str]
     files_added: int
     files_replaced: int
+    files_removed: int = 0
     file_count: int
     size_bytes: int
     bucket: str
