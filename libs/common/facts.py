@@ -35,6 +35,10 @@ class Verdict(StrEnum):
     """Not for the archive; the reason says why."""
 
 
+FILTERED = "filtered: "
+"""How the reason of a member begins that a series import filter leaves out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One file of an upload: its name there and where its bytes lie.

@@ -5,7 +5,7 @@ A rule a line: `(gggg,eeee):REGEX[:group][ t:TARGET r:REPLACEMENT]`. The express
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,7 +56,11 @@ class Rules:
         return frozenset(rule.tag for rule in self.rules)
 
     def say(self, read: ReadTag) -> str:
-        """What the first rule that gives something gives, "" if none does.
+        """What the first rule that gives something gives, "" if none does. Raises as `candidates`."""
+        return next(self.candidates(read), "")
+
+    def candidates(self, read: ReadTag) -> Iterator[str]:
+        """What each rule gives, as far as it gives something.
 
         Raises:
             UserError: a rule takes too long for this value, so what it would say is not known.
@@ -71,8 +75,7 @@ class Rules:
                 detail = f"{RULES_TOOL}/{self.path}: rule {number} takes too long. An administrator must simplify it."
                 raise UserError("rule-too-slow", detail) from error
             if said:
-                return said
-        return ""
+                yield said
 
 
 @lru_cache(maxsize=1024)

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from libs.common.dicom_tags import format_tag
 from libs.common.names import clean_folder, clean_header_label, clean_label
 from libs.common.requests import Destination
-
-Texts = Mapping[str, str]
-"""A header's values by DICOM keyword; empty ones are absent."""
+from services.router.routing import NO_ROUTING, Routing, Texts
 
 _NOTES = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
 """Where `Key: value` is looked for, in this order (§4.1)."""
@@ -63,24 +62,28 @@ def _assigned(key: str, texts: Texts) -> list[str]:
     return [value for note in notes if ":" in note and (value := assign(key, note))]
 
 
-def project_candidates(texts: Texts) -> list[str]:
+def project_candidates(texts: Texts, routing: Routing = NO_ROUTING) -> list[str]:
     """What may name the project's ID or alias, best first (§4.1)."""
-    return _assigned("Project", texts) + [texts[keyword] for keyword in _PROJECT_VALUES if keyword in texts]
+    fixed = _assigned("Project", texts) + [texts[keyword] for keyword in _PROJECT_VALUES if keyword in texts]
+    return [*routing.candidates(texts), *fixed]
 
 
-def subject_label(texts: Texts) -> str:
+def subject_label(texts: Texts, project: str | None = None, routing: Routing = NO_ROUTING) -> str:
     """The subject's label by the header, "" if it has none (§4.1)."""
-    return _label(*_assigned("Subject", texts), _first_value(texts.get("PatientName", "")))
+    ruled = routing.say("subjectRules", project, texts)
+    return _label(ruled, *_assigned("Subject", texts), _first_value(texts.get("PatientName", "")))
 
 
-def session_label(texts: Texts) -> str:
+def session_label(texts: Texts, project: str | None = None, routing: Routing = NO_ROUTING) -> str:
     """The session's label by the header, "" if it has none (§4.1)."""
-    return _label(*_assigned("Session", texts), _first_value(texts.get("PatientID", "")))
+    ruled = routing.say("sessionRules", project, texts)
+    return _label(ruled, *_assigned("Session", texts), _first_value(texts.get("PatientID", "")))
 
 
-def auto_archive(texts: Texts) -> bool | None:
-    """What the header asks by `AA:`, None if nothing (§4.2)."""
-    asked = (_BOOLEANS.get(value.lower()) for value in _assigned("AA", texts))
+def auto_archive(texts: Texts, project: str | None = None, routing: Routing = NO_ROUTING) -> bool | None:
+    """What the header asks by a rule or by `AA:`, None if nothing (§4.2)."""
+    values = (routing.say("aaRules", project, texts), *_assigned("AA", texts))
+    asked = (_BOOLEANS.get(value.lower()) for value in values)
     return next((answer for answer in asked if answer is not None), None)
 
 
@@ -97,33 +100,45 @@ def _first_value(text: str) -> str:
     return text.split("\\", 1)[0]
 
 
-def identify(headers: Iterable[Texts], destination: Destination, usable: Mapping[str, str]) -> Identity:
-    """Name the entry of one study from its files' headers, in the order of the upload: parameters first (§4.1).
+def identify(
+    headers: Iterable[Texts], destination: Destination, usable: Mapping[str, str], routing: Routing = NO_ROUTING
+) -> Identity:
+    """Name the entry of one study from its files' headers, in the order of the upload (§4.1).
 
-    `usable` maps the project candidates that resolve for this user to a project's ID. Of several files, the first
-    that says anything decides.
+    Parameters come first, then the rules of `routing`, then the fixed list. `usable` maps the project candidates that
+    resolve for this user to a project's ID. Of several files, the first that says anything decides.
+
+    Raises:
+        UserError: a rule takes too long for a value.
     """
-    distinct = _distinct(headers)
+    distinct = distinct_headers(headers, map(format_tag, routing.tags))
+    project = destination.project or _first(distinct, lambda texts: _usable_project(texts, usable, routing))
+    asked = (auto_archive(texts, project, routing) for texts in distinct)
     return Identity(
-        project=destination.project or _first(distinct, lambda texts: _usable_project(texts, usable)),
-        subject_label=clean_label(destination.subject or "") or _first(distinct, subject_label) or "",
-        session_label=clean_label(destination.session or "") or _first(distinct, session_label) or "",
+        project=project,
+        subject_label=clean_label(destination.subject or "")
+        or _first(distinct, lambda texts: subject_label(texts, project, routing))
+        or "",
+        session_label=clean_label(destination.session or "")
+        or _first(distinct, lambda texts: session_label(texts, project, routing))
+        or "",
         folder=_first(distinct, folder) or _NO_FOLDER,
-        auto_archive=next((answer for texts in distinct if (answer := auto_archive(texts)) is not None), None),
+        auto_archive=next((answer for answer in asked if answer is not None), None),
     )
 
 
-def _usable_project(texts: Texts, usable: Mapping[str, str]) -> str | None:
-    return next((usable[candidate] for candidate in project_candidates(texts) if candidate in usable), None)
+def _usable_project(texts: Texts, usable: Mapping[str, str], routing: Routing) -> str | None:
+    candidates = project_candidates(texts, routing)
+    return next((usable[candidate] for candidate in candidates if candidate in usable), None)
 
 
 def _first(headers: Sequence[Texts], say: Callable[[Texts], str | None]) -> str | None:
     return next((said for texts in headers if (said := say(texts))), None)
 
 
-def _distinct(headers: Iterable[Texts]) -> list[Texts]:
-    """Headers that differ in what identifies: the files of a study rarely do."""
-    keywords = (*_NOTES, *_PROJECT_VALUES, "PatientName", "PatientID")
+def distinct_headers(headers: Iterable[Texts], further: Iterable[str] = ()) -> list[Texts]:
+    """Headers that differ in what identifies: the files of a study rarely do. `further` is what rules look at."""
+    keywords = (*_NOTES, *_PROJECT_VALUES, "PatientName", "PatientID", *further)
     return list({tuple(texts.get(keyword) for keyword in keywords): texts for texts in headers}.values())
 
 

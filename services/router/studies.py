@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from libs.common.facts import Attributes, fold
 from libs.common.stated import StatedScan
 from services.router.headers import Header
-from services.router.rules import Texts, attributes
+from services.router.routing import Texts
+from services.router.rules import attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,13 @@ def group(headers: Mapping[int, Header]) -> list[Study]:
     for ordinal in sorted(headers):
         studies[headers[ordinal].instance.study_instance_uid].append(ordinal)
     return [
-        Study(uid, ordinals[0], [headers[o].texts for o in ordinals], _series([headers[o] for o in ordinals]))
+        Study(uid, ordinals[0], [_values(headers[o]) for o in ordinals], _series([headers[o] for o in ordinals]))
         for uid, ordinals in sorted(studies.items())
     ]
+
+
+def _values(header: Header) -> Texts:
+    return {**header.texts, **header.extra} if header.extra else header.texts
 
 
 def _series(headers: Sequence[Header]) -> list[Series]:
