@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import finished_if_catalogued, staged_if_complete, transaction
+from libs.common.database import finished_if_catalogued, hold_import, staged_if_complete, transaction
 from libs.common.errors import Retryable
-from libs.common.messages import ImportFinished, ImportStaged, MembersRouted, SessionChanged
+from libs.common.messages import CommandReceived, ImportFinished, ImportStaged, MembersRouted, SessionChanged
 from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
@@ -21,8 +21,9 @@ from services.archiver.merge import decide, hold
 from services.archiver.outbox import Site
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
 from services.archiver.staging import Stager
+from services.archiver.turns import waiting_on_import
 
-Told = MembersRouted | SessionChanged | ImportFinished
+Told = MembersRouted | SessionChanged | ImportFinished | CommandReceived
 
 
 async def stage_members(message: MembersRouted, stager: Stager, engine: AsyncEngine) -> list[ImportStaged]:
@@ -89,7 +90,7 @@ async def merge_import(message: ImportStaged, engine: AsyncEngine, site: Site) -
         async with transaction(engine) as connection:
             return list(await unstage(connection, submission.id, missing.ordinals))
     except IntegrityError as error:
-        raise _raced(error) from error
+        raise raced(error) from error
     return await _finish(engine, submission.id)
 
 
@@ -140,22 +141,24 @@ def _landing(case: Case) -> Decision:
 
 
 async def _lock(connection: AsyncConnection, submission: Import, entry_id: str) -> Case | None:
+    if not await hold_import(connection, submission.id):
+        return None  # cancelled meanwhile
     case = await lock_case(connection, submission, entry_id)
     if case is not None and (missing := lost(case)):
         raise _Lost(missing)
     return case
 
 
-def _raced(error: IntegrityError) -> Exception:
+def raced(error: IntegrityError) -> Exception:
     """Only the names of sessions are left to an index to arbitrate; anything else that it refuses is a bug."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    if constraint in {"sessions_archived", "sessions_prearchived"}:
-        return Retryable("session-raced", "another import has taken the session's name")
+    if constraint in {"sessions_archived", "sessions_prearchived", "sessions_shared"}:
+        return Retryable("session-raced", "another session has taken the name at the same moment")
     return error
 
 
 async def _finish(engine: AsyncEngine, import_id: UUID) -> list[Told]:
-    """The import is merged: its changes are told, or its end if there are none."""
+    """The import is merged: its changes are told, or its end if there are none; commands that waited for it run."""
     async with transaction(engine) as connection:
         await connection.execute(
             sa.update(imports)
@@ -169,4 +172,5 @@ async def _finish(engine: AsyncEngine, import_id: UUID) -> list[Told]:
             .order_by(columns.session_id, columns.revision)
         )
         changed = [SessionChanged(import_id=import_id, session_id=r.session_id, revision=r.revision) for r in rows]
-        return [*changed, *await finished_if_catalogued(connection, import_id)]
+        waiting = await waiting_on_import(connection, import_id)
+        return [*changed, *await finished_if_catalogued(connection, import_id), *waiting]

@@ -14,10 +14,12 @@ from services.gateway.parameters import AnswerFormat
 REALM = "Scandock"
 RETRY_AFTER_SECONDS = 5
 IMPORT_HEADER = "X-Scandock-Import"
+COMMAND_HEADER = "X-Scandock-Command"
 
 _STATUSES: Mapping[str, int] = {
     "unauthenticated": 401,
     "forbidden": 403,
+    "operation-in-progress": 403,
     "project-unknown": 404,
     "handler-unknown": 404,
     "idempotency-mismatch": 422,
@@ -37,10 +39,13 @@ def status_of(error: ScandockError) -> int:
     return 400 if isinstance(error, UserError) else 503
 
 
-def refusal(headers: Headers, error: ScandockError, *, import_id: str = "", uris: Sequence[str] = ()) -> Response:
+def refusal(
+    headers: Headers, error: ScandockError, *, import_id: str = "", command_id: str = "", uris: Sequence[str] = ()
+) -> Response:
     """A failure as text in XNAT's words, or as problem+json where `Accept` asks for JSON."""
     status = status_of(error)
-    extra = {IMPORT_HEADER: import_id} if import_id else {}
+    ids = {IMPORT_HEADER: import_id, COMMAND_HEADER: command_id}
+    extra = {name: value for name, value in ids.items() if value}
     if status == 401:
         extra["WWW-Authenticate"] = f'Basic realm="{REALM}", charset="UTF-8"'
     if isinstance(error, Retryable):
@@ -56,6 +61,8 @@ def refusal(headers: Headers, error: ScandockError, *, import_id: str = "", uris
     }
     if import_id:
         problem |= {"import": import_id, "uris": list(uris)}
+    if command_id:
+        problem |= {"command": command_id}
     return Response(json.dumps(problem), status, extra, media_type="application/problem+json")
 
 
@@ -80,3 +87,9 @@ def imported(uris: Sequence[str], answer: AnswerFormat, import_id: str) -> Respo
         case AnswerFormat.URI_LIST:
             # without a charset: clients compare the type as a whole
             return Response(lines, 200, {**extra, "Content-Type": "text/uri-list"})
+
+
+def submitted(import_id: str, *, chose_archive: bool) -> Response:
+    """What who follows an import by its listener is told at once (§1.5, §10)."""
+    where = "archival" if chose_archive else "prearchival"
+    return PlainTextResponse(f"Submitted for {where}", 200, {IMPORT_HEADER: import_id})

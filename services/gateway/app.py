@@ -11,7 +11,21 @@ from services.gateway.answers import refusal
 from services.gateway.authentication import Authentication
 from services.gateway.draining import Draining
 from services.gateway.parts import Parts
-from services.gateway.routes import contents, health, imports, listings, logins, prearchive, projects, site, status
+from services.gateway.routes import (
+    archive,
+    contents,
+    direct,
+    health,
+    imports,
+    listings,
+    logins,
+    prearchive,
+    progress,
+    projects,
+    site,
+    status,
+    workflows,
+)
 from services.gateway.tree import Tree
 
 ROUTERS = (
@@ -22,6 +36,10 @@ ROUTERS = (
     listings.router,
     projects.router,
     prearchive.router,
+    archive.router,
+    direct.router,
+    progress.router,
+    workflows.router,
     site.router,
 )
 

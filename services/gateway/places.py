@@ -1,6 +1,6 @@
 """Sessions as addresses name them, in the archive or in the prearchive, for those who may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.access import User, may_read_unassigned
+from libs.common.access import Action, User, may, may_read_unassigned
 from libs.common.errors import UserError
 from libs.common.names import UNASSIGNED, prearchive_uri
 from libs.common.schema import project_aliases, projects, sessions, subjects
@@ -24,6 +24,7 @@ class Session:
     id: str
     place: str
     status: str
+    status_reason: str
     project: str | None
     subject_id: str
     subject_label: str
@@ -41,6 +42,7 @@ class Session:
     visit: str
     protocol: str
     timezone: str
+    is_direct: bool
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -66,13 +68,14 @@ SESSION = sa.select(
     sessions.c.id,
     sessions.c.place,
     sessions.c.status,
+    sessions.c.status_reason,
     sessions.c.project,
     sa.func.coalesce(sessions.c.subject_id, "").label("subject_id"),
     sa.func.coalesce(subjects.c.label, sessions.c.subject_label).label("subject_label"),
     *(
         sessions.c[name]
         for name in Session.__dataclass_fields__
-        if name not in {"id", "place", "status", "project", "subject_id", "subject_label"}
+        if name not in {"id", "place", "status", "status_reason", "project", "subject_id", "subject_label"}
     ),
 ).select_from(
     sessions.outerjoin(subjects, subjects.c.id == sessions.c.subject_id).outerjoin(
@@ -114,9 +117,39 @@ async def find_session(connection: AsyncConnection, user: User, address: Mapping
     return session_of(row)
 
 
+async def find_entry(connection: AsyncConnection, user: User, address: Mapping[str, str]) -> Session:
+    """The prearchive entry at an address, being opened or there, for who may change it.
+
+    Raises:
+        UserError: it is not there or not for this user to see (`not-found`), or not his to change (`forbidden`).
+    """
+    condition = sessions.c.place.in_(PREARCHIVED) & _addressed(user, address)
+    row = (await connection.execute(SESSION.where(condition))).one_or_none()
+    if row is None:
+        uri = prearchive_uri(address["project"], address["timestamp"], address["folder"])
+        raise UserError("not-found", f"{uri} not found.")
+    return require(user, Action.EDIT, session_of(row))
+
+
+def require(user: User, action: Action, session: Session) -> Session:
+    """The session that a user may read, if he may do this with it. Raises `UserError` (`forbidden`)."""
+    if session.project is not None and not may(user, action, session.project):
+        raise UserError("forbidden", f"The user {user.login} may not {action.value} sessions of {session.project}.")
+    return session
+
+
+async def find_sessions(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Session]:
+    """Sessions by their IDs, wherever they are."""
+    rows = await connection.execute(SESSION.where(sessions.c.id.in_(ids)))
+    return {row.id: session_of(row) for row in rows}
+
+
 def _prearchived(user: User, address: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    return (sessions.c.place == "prearchive") & _addressed(user, address)
+
+
+def _addressed(user: User, address: Mapping[str, str]) -> sa.ColumnElement[bool]:
     return sa.and_(
-        sessions.c.place == "prearchive",
         of_prearchive(user, address["project"]),
         sessions.c.timestamp == address["timestamp"],
         sessions.c.folder == address["folder"],

@@ -6,8 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import User, may_read_unassigned
+from libs.common.commands import CommandKind
 from libs.common.names import UNASSIGNED
 from libs.common.schema import sessions
+from services.gateway.commands import State, open_kinds
 from services.gateway.places import PREARCHIVED, SESSION, Session, is_readable, of_prearchive, session_of
 from services.gateway.tables import Row, dicom_date, dicom_time, moment
 
@@ -32,6 +34,14 @@ COLUMNS = (
     "PROTOCOL",
     "TIMEZONE",
 )
+_IN_PROGRESS: Mapping[CommandKind | None, str] = {
+    CommandKind.BUILD: "BUILDING",
+    CommandKind.COMMIT: "BUILDING",
+    CommandKind.ARCHIVE: "ARCHIVING",
+    CommandKind.MOVE: "MOVING",
+    CommandKind.DELETE: "DELETING",
+}
+"""XNAT's word for what is being done to an entry (§7.6)."""
 
 
 async def list_entries(
@@ -39,22 +49,58 @@ async def list_entries(
 ) -> list[Session]:
     """The entries of these projects, or of all that the user may read; `tag` (Study Instance UID) filters.
 
-    An entry that is being opened is listed too, as BUILDING.
+    An entry that is being opened is listed too, as BUILDING. What came by direct archive is listed elsewhere.
     """
-    if names:
-        condition = sa.or_(*(of_prearchive(user, name) for name in names))
-    else:
-        condition = is_readable(user) & sessions.c.project.is_not(None)
-        if may_read_unassigned(user):
-            condition = sa.or_(condition, sessions.c.project.is_(None))
-    query = SESSION.where(sessions.c.place.in_(PREARCHIVED), condition)
+    condition = sa.or_(*(of_prearchive(user, name) for name in names)) if names else is_visible(user)
+    query = SESSION.where(sessions.c.place.in_(PREARCHIVED), sa.not_(sessions.c.is_direct), condition)
     if asked.get("tag"):
         query = query.where(sessions.c.study_instance_uid == asked["tag"])
     rows = await connection.execute(query.order_by(sessions.c.timestamp, sessions.c.folder))
     return [session_of(row) for row in rows]
 
 
-def entry_row(session: Session) -> Row:
+async def list_direct(
+    connection: AsyncConnection, user: User, address: Mapping[str, str] | None = None
+) -> list[Session]:
+    """What comes by direct archive and is not archived yet; with an address only that."""
+    query = SESSION.where(sessions.c.place.in_(PREARCHIVED), sessions.c.is_direct)
+    if address is None:
+        query = query.where(is_visible(user))
+    else:
+        query = query.where(
+            of_prearchive(user, address["project"]),
+            sessions.c.study_instance_uid == address["tag"],
+            sa.or_(sessions.c.label == address["name"], sessions.c.folder == address["name"]),
+        )
+    rows = await connection.execute(query.order_by(sessions.c.timestamp, sessions.c.folder))
+    return [session_of(row) for row in rows]
+
+
+def is_visible(user: User) -> sa.ColumnElement[bool]:
+    """The entries that a user may see in any project, or without one."""
+    condition = is_readable(user) & sessions.c.project.is_not(None)
+    return sa.or_(condition, sessions.c.project.is_(None)) if may_read_unassigned(user) else condition
+
+
+async def entry_rows(connection: AsyncConnection, found: Sequence[Session]) -> list[Row]:
+    """Entries as XNAT's table has them, with what is going on with each as its status (§7.6)."""
+    going_on = await open_kinds(connection, [session.id for session in found])
+    return [entry_row(session, _status(session, going_on.get(session.id))) for session in found]
+
+
+def _status(session: Session, going_on: tuple[CommandKind, bool] | None) -> str:
+    """A command that is accepted is queued; that it is being done is known once its documents alone are missing."""
+    if session.place not in PREARCHIVED:
+        return "DELETED" if session.place == "deleted" else session.status
+    if session.place == "opening":
+        return "BUILDING"
+    kind, is_done = going_on or (None, False)
+    if kind not in _IN_PROGRESS:
+        return session.status
+    return _IN_PROGRESS[kind] if is_done else f"QUEUED_{_IN_PROGRESS[kind]}"
+
+
+def entry_row(session: Session, status: str) -> Row:
     """One entry as XNAT's table has it; `url` without `/data`."""
     day = dicom_date(session.attributes.get("StudyDate"))
     values = (
@@ -68,7 +114,7 @@ def entry_row(session: Session) -> Row:
         session.folder,
         session.label or session.folder,
         session.study_instance_uid,
-        session.status if session.place == "prearchive" else "BUILDING",
+        status,
         session.prearchive_uri,
         "AutoArchive" if session.auto_archive else "Manual",
         str(session.prevent_anon).lower(),
@@ -79,3 +125,10 @@ def entry_row(session: Session) -> Row:
         session.timezone,
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def affected_row(row: Row, state: State) -> Row:
+    """An entry after a command: where it is now, and why it has not done what it was to do."""
+    problem = state.problem
+    uri = f"/data{state.result.uri}" if state.result.uri else ""
+    return {**row, "uri": uri, "message": "" if problem is None else problem.detail}

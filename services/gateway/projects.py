@@ -1,5 +1,6 @@
 """One project: made, described, its settings and its people."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,12 @@ from services.gateway.destinations import find_project
 from services.gateway.tables import Item, Row
 
 TEXT_LENGTH = 10_000
-SETTINGS = {"prearchive_code": frozenset({"0", "4", "5"}), "quarantine_code": frozenset({"0", "1"})}
-"""Settings that are numbers, with the values that they may have (import semantics §7.7)."""
+SETTINGS = {"prearchive_code": re.compile(r"[0-9]{1,9}"), "quarantine_code": re.compile(r"[01]")}
+"""Settings that are numbers (import semantics §7.7). Any prearchive code is stored; from 4 on all but 5 mean 4."""
+_MEANINGS = {
+    "prearchive_code": "0 (stay in the prearchive), 4 (archive) or 5 (archive, and replace what differs)",
+    "quarantine_code": "0 or 1",
+}
 ACCESSIBILITIES = frozenset({"public", "protected", "private"})
 USER_COLUMNS = ("login", "firstname", "lastname", "email", "displayname", "GROUP_ID")
 GROUPS = {Role.OWNER: "Owners", Role.MEMBER: "Members", Role.COLLABORATOR: "Collaborators"}
@@ -124,9 +129,10 @@ async def read_setting(connection: AsyncConnection, user: User, name: str, setti
 async def write_setting(connection: AsyncConnection, user: User, name: str, setting: str, value: str) -> None:
     """Change a setting of a project, for who administers it. Raises `UserError` where it can't have that value."""
     project = await find_project(connection, user, name, Action.ADMINISTER)
-    allowed = SETTINGS.get(setting, ACCESSIBILITIES)
-    if value not in allowed:
-        raise UserError("parameter-invalid", f"{setting} must be {' or '.join(sorted(allowed))}.")
+    if setting not in SETTINGS and value not in ACCESSIBILITIES:
+        raise UserError("parameter-invalid", f"{setting} must be {' or '.join(sorted(ACCESSIBILITIES))}.")
+    if setting in SETTINGS and not SETTINGS[setting].fullmatch(value):
+        raise UserError("parameter-invalid", f"{setting} must be a number: {_MEANINGS[setting]}.")
     stored = int(value) if setting in SETTINGS else value
     await connection.execute(sa.update(projects).where(projects.c.id == project).values({setting: stored}))
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
+from lxml import etree
+
 Row = Mapping[str, str]
 """One row: column -> text. Numbers and booleans are text too; empty is ""."""
 
+_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.\d{0,6})?)?)?")
 
@@ -21,6 +24,7 @@ class TableFormat(StrEnum):
 
     JSON = "json"
     CSV = "csv"
+    XML = "xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,21 @@ def table_csv(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
     writer.writerow(columns)
     writer.writerows([row.get(column, "") for column in columns] for row in rows)
     return text.getvalue().encode()
+
+
+def table_xml(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
+    """XNAT's table as XML: `results` with `columns/column` and `rows/row/cell`; what XML cannot hold becomes U+FFFD."""
+    result = etree.Element("ResultSet", totalRecords=str(len(rows)))
+    results = etree.SubElement(result, "results")
+    head = etree.SubElement(results, "columns")
+    for column in columns:
+        etree.SubElement(head, "column").text = column
+    body = etree.SubElement(results, "rows")
+    for row in rows:
+        line = etree.SubElement(body, "row")
+        for column in columns:
+            etree.SubElement(line, "cell").text = _UNSPEAKABLE.sub("\ufffd", row.get(column, ""))
+    return etree.tostring(result, encoding="UTF-8", xml_declaration=True)
 
 
 def item_json(*items: Item) -> bytes:

@@ -33,7 +33,7 @@ class Waiting:
     def __init__(self, engine: AsyncEngine, broker: Broker, limit_seconds: float) -> None:
         self._engine = engine
         self._broker = broker
-        self._limit_seconds = limit_seconds
+        self.limit_seconds = limit_seconds
         self._finished: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._stopping = asyncio.Event()
 
@@ -41,13 +41,19 @@ class Waiting:
         """Let everybody who waits answer now: the process is to end."""
         self._stopping.set()
 
+    async def pause(self, seconds: float) -> bool:
+        """Let so much time pass, less if the process is to end; whether it is."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
+
     async def until_finished(self, import_id: UUID, client_gone: asyncio.Task[None]) -> Ending:
         """Wait until the import has its outcome, the client has gone, or it takes too long."""
         with self._expecting(import_id) as finished:
             tasks = [asyncio.create_task(event.wait()) for event in (finished, self._stopping)]
             try:
                 await asyncio.wait(
-                    [*tasks, client_gone], timeout=self._limit_seconds, return_when=asyncio.FIRST_COMPLETED
+                    [*tasks, client_gone], timeout=self.limit_seconds, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 for task in tasks:

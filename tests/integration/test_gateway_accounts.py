@@ -256,7 +256,7 @@ async def test_settings_of_a_project(gateway: Gateway) -> None:
     project, owner, stranger = new("p"), await gateway.user(new("u")), await gateway.user(new("u"))
     await owner.put(f"/data/projects/{project}")
     for setting, value, bad in (
-        ("prearchive_code", "4", "3"),
+        ("prearchive_code", "4", "four"),
         ("quarantine_code", "1", "2"),
         ("accessibility", "public", "open"),
     ):
@@ -271,6 +271,17 @@ async def test_settings_of_a_project(gateway: Gateway) -> None:
         assert (await owner.get(path)).text == value
     assert (await stranger.get(f"/data/projects/{project}/prearchive_code")).text == "4"
     assert (await stranger.put(f"/data/projects/{project}/prearchive_code/0")).status_code == 403
+
+
+async def test_any_number_is_stored_as_prearchive_code(gateway: Gateway) -> None:
+    """A67."""
+    project, owner = new("p"), await gateway.user(new("u"))
+    await owner.put(f"/data/projects/{project}")
+    for code in ("4", "0", "11"):
+        assert (await owner.put(f"/data/projects/{project}/prearchive_code/{code}")).status_code == 200
+        assert (await owner.get(f"/data/projects/{project}/prearchive_code")).text == code
+    for code in ("-1", "1e3", "9" * 10):
+        assert (await owner.put(f"/data/projects/{project}/prearchive_code/{code}")).status_code == 400
 
 
 async def test_roles_in_a_project(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from services.gateway.contents import File, Resource
 from services.gateway.downloads import Content, document, download, media_type_of, zipped
 from services.gateway.parts import Parts, PartsOf, UserOf
 from services.gateway.places import Session, find_session
-from services.gateway.prearchive import COLUMNS, entry_row
+from services.gateway.prearchive import COLUMNS, entry_rows
 from services.gateway.routes.shapes import item, table, wants_xml
 
 ARCHIVED = (
@@ -28,20 +28,29 @@ router = APIRouter()
 
 
 @router.head("", include_in_schema=False)
-@router.get("", summary="The session: its XML, or its item; in the prearchive its row")
+@router.get("", summary="The session: its XML, or its item; in the prearchive its row; `format=zip` its files")
 async def session(request: Request, parts: PartsOf, user: UserOf) -> Response:
     async with transaction(parts.engine) as connection:
         found = await find_session(connection, user, request.path_params)
         scans = await contents.list_scans(connection, found)
-    if wants_xml(request, default=not found.is_archived and not _is_csv(request)):
+        listed = await _all_files(connection, found) if _is(request, "zip") else []
+        entries = [] if found.is_archived else await entry_rows(connection, [found])
+    if _is(request, "zip"):
+        return _zip(parts, found, listed)
+    if wants_xml(request, default=not found.is_archived and not _is(request, "csv")):
         return await document(parts.store, session_xml_key(found.prefix), is_head=request.method == "HEAD")
     if found.is_archived:
         return item(rows.session_item(found, scans))
-    return table(request, COLUMNS, [entry_row(found)])
+    return table(request, COLUMNS, entries)
 
 
-def _is_csv(request: Request) -> bool:
-    return request.query_params.get("format", "").lower() == "csv"
+def _is(request: Request, format_name: str) -> bool:
+    return request.query_params.get("format", "").lower() == format_name
+
+
+async def _all_files(connection: AsyncConnection, found: Session) -> list[File]:
+    of_scans = await contents.list_resources(connection, found, "ALL")
+    return await contents.list_files(connection, [*of_scans, *await contents.list_resources(connection, found, None)])
 
 
 @router.get("/projects", summary="The project of a session")
@@ -101,7 +110,7 @@ async def files(
     async with transaction(parts.engine) as connection:
         found = await find_session(connection, user, request.path_params)
         listed = await contents.list_files(connection, await _resources(connection, found, scan, resource))
-    if request.query_params.get("format", "").lower() == "zip":
+    if _is(request, "zip"):
         return _zip(parts, found, listed)
     return table(request, rows.file_columns(found), [rows.file_row(found, file) for file in listed])
 

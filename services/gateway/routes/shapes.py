@@ -1,12 +1,15 @@
 """How a read is answered: which shape is asked for, and a response in it."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.responses import Response
 
 from libs.common.errors import UserError
-from services.gateway.tables import Item, Row, item_json, table_csv, table_json
+from services.gateway.forms import FIELDS, Part, read_field, read_form
+from services.gateway.tables import Item, Row, TableFormat, item_json, table_csv, table_json, table_xml
 
 
 def asked_of(request: Request) -> dict[str, str]:
@@ -24,10 +27,67 @@ async def read_document(request: Request, max_bytes: int = 1 << 20) -> bytes:
     return bytes(body)
 
 
+async def read_values(request: Request) -> list[tuple[str, str]]:
+    """The fields of a short body (urlencoded, a form, or a JSON object), then those of the query, which beat them.
+
+    Raises:
+        UserError: the body is malformed or too long.
+    """
+    body = await read_document(request)
+    return [*await _read_fields(body, request.headers.get("content-type", "")), *request.query_params.multi_items()]
+
+
+async def _read_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    match content_type.split(";", maxsplit=1)[0].strip().lower():
+        case "application/x-www-form-urlencoded":
+            return read_urlencoded(body)
+        case "multipart/form-data":
+            pieces = read_form(_at_once(body), content_type)
+            return [
+                (piece.name, await read_field(pieces, piece.name))
+                async for piece in pieces
+                if isinstance(piece, Part) and piece.filename is None
+            ]
+        case "application/json" if body.strip():
+            return _read_object(body)
+    return []
+
+
+def read_urlencoded(body: bytes) -> list[tuple[str, str]]:
+    """The fields of an urlencoded body. Raises `UserError` where they are too many."""
+    try:
+        return parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS)
+    except ValueError as error:
+        raise UserError("form-malformed", f"The form has more than {FIELDS} fields.") from error
+
+
+async def _at_once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _read_object(body: bytes) -> list[tuple[str, str]]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UserError("document-malformed", "The body is not JSON.") from error
+    if not isinstance(document, dict):
+        raise UserError("document-malformed", "The JSON body must be an object of parameters.")
+    return [(name, _text_of(value)) for name, value in document.items() if not isinstance(value, dict | list)]
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
 def table(request: Request, columns: Sequence[str], rows: Sequence[Row]) -> Response:
-    """A table, as JSON unless `format=csv`."""
-    if request.query_params.get("format", "").lower() == "csv":
-        return Response(table_csv(columns, rows), headers={"Content-Type": "text/csv; charset=utf-8"})
+    """A table, as JSON unless `format` is csv or xml."""
+    match request.query_params.get("format", "").lower():
+        case TableFormat.CSV:
+            return Response(table_csv(columns, rows), headers={"Content-Type": "text/csv; charset=utf-8"})
+        case TableFormat.XML:
+            return Response(table_xml(columns, rows), headers={"Content-Type": "text/xml; charset=utf-8"})
     return Response(table_json(rows), media_type="application/json")
 
 

@@ -13,6 +13,7 @@ from libs.common.database import transaction
 from libs.common.reports import COLUMNS, render_pages, report_key, report_pages
 from libs.common.storage import Missing
 from services.gateway.answers import IMPORT_HEADER
+from services.gateway.cancelling import cancel_import
 from services.gateway.parts import PartsOf, UserOf
 from services.gateway.status import Status, find_status
 
@@ -55,6 +56,15 @@ def _told(found: Status) -> dict[str, object]:
             for session in found.sessions
         ],
     }
+
+
+@router.delete("/data/services/import/{import_id}", summary="Cancel an import that is running")
+async def cancel(parts: PartsOf, user: UserOf, import_id: UUID) -> Response:
+    await parts.readiness.require_servers()
+    async with transaction(parts.engine) as connection:
+        messages = await cancel_import(connection, user, import_id)
+    await parts.broker.publish(*messages)
+    return Response(headers={IMPORT_HEADER: str(import_id)})
 
 
 @router.get("/data/services/import/{import_id}/report", summary="One line a member; NDJSON, or `format=csv`")
