@@ -49,6 +49,11 @@ def prearchive_uri(project: str | None, timestamp: str, folder: str) -> str:
     return f"/prearchive/projects/{project or UNASSIGNED}/{timestamp}/{folder}"
 
 
+def direct_archive_uri(project: str, study_instance_uid: str, name: str) -> str:
+    """`/xapi/direct-archive/{P}/{study UID}/{name}`: a session on its way by `Direct-Archive` (§1.6)."""
+    return f"/xapi/direct-archive/{project}/{study_instance_uid}/{name}"
+
+
 def archive_uri(project: str, subject_label: str, session_label: str) -> str:
     """`/archive/projects/{P}/subjects/{S}/experiments/{E}` with labels, as import answers it; without `/data`."""
     return f"/archive/projects/{project}/subjects/{subject_label}/experiments/{session_label}"

@@ -63,13 +63,13 @@ _MEMBERS = sa.text("""
 update import_members as m
 set session_id = u.session_id, series_instance_uid = u.series_instance_uid, sop_instance_uid = u.sop_instance_uid,
     sop_class_uid = u.sop_class_uid, instance_number = u.instance_number, number_of_frames = u.number_of_frames,
-    resource_label = u.resource_label
+    resource_label = u.resource_label, file_name = u.file_name
 from unnest(
     cast(:ordinals as integer[]), cast(:session_ids as text[]), cast(:series_instance_uids as text[]),
     cast(:sop_instance_uids as text[]), cast(:sop_class_uids as text[]), cast(:instance_numbers as text[]),
-    cast(:numbers_of_frames as integer[]), cast(:resource_labels as text[])
+    cast(:numbers_of_frames as integer[]), cast(:resource_labels as text[]), cast(:file_names as text[])
 ) as u(ordinal, session_id, series_instance_uid, sop_instance_uid, sop_class_uid, instance_number, number_of_frames,
-    resource_label)
+    resource_label, file_name)
 where m.import_id = :import_id and m.ordinal = u.ordinal and m.verdict is null
 """)
 _SKIPPED = sa.text("""
@@ -81,9 +81,13 @@ where m.import_id = :import_id and m.ordinal = u.ordinal and m.verdict is null
 
 
 async def write_members(
-    connection: AsyncConnection, batch: Batch, headers: Mapping[int, Header], entries: Mapping[str, str]
+    connection: AsyncConnection,
+    batch: Batch,
+    headers: Mapping[int, Header],
+    entries: Mapping[str, str],
+    names: Mapping[int, str],
 ) -> None:
-    """Write where each DICOM member belongs; `entries` is study UID -> session ID."""
+    """Write where each DICOM member belongs; `entries` is study UID -> session ID, `names` those that we give."""
     instances = {ordinal: header.instance for ordinal, header in headers.items()}
     values = instances.values()
     await connection.execute(
@@ -98,6 +102,7 @@ async def write_members(
             "instance_numbers": [instance.instance_number for instance in values],
             "numbers_of_frames": [instance.number_of_frames for instance in values],
             "resource_labels": [instance.resource_label for instance in values],
+            "file_names": [names.get(ordinal) for ordinal in instances],
         },
     )
 

@@ -106,7 +106,7 @@ def _entries(
     for (study_uid, identity), session_id in zip(sorted(identities.items()), ids, strict=True):
         folder = _free_folder(identity, taken)
         taken.add((identity.project, folder))
-        rows.append(_entry(batch, study_uid, identity, session_id) | {"folder": folder})
+        rows.append(entry_row(batch, study_uid, identity, session_id) | {"folder": folder})
     return rows
 
 
@@ -118,7 +118,8 @@ def _free_folder(identity: Identity, taken: Collection[tuple[str | None, str]]) 
     return folder
 
 
-def _entry(batch: Batch, study_uid: str, identity: Identity, session_id: str) -> dict[str, object]:
+def entry_row(batch: Batch, study_uid: str, identity: Identity, session_id: str) -> dict[str, object]:
+    """The row of an import's own entry, as it is opened."""
     request = batch.request
     importer = IMPORTERS[request.handler]
     return {

@@ -43,6 +43,12 @@ def template_name(template: str, texts: Mapping[str, str]) -> str:
     return name + extension
 
 
+def keywords_of(template: str) -> frozenset[str]:
+    """The DICOM keywords whose values a template needs."""
+    variables = (part for part in _parse(template) if not isinstance(part, str))
+    return frozenset(keyword for variable in variables for keyword in variable.keywords)
+
+
 def list_hash(values: Sequence[str]) -> str:
     """Java's hash of a list of strings: 32 bits, unsigned, in base 36 without padding (§5.1)."""
     total = 1

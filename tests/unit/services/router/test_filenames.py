@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from libs.common.preferences import FILE_NAME_TEMPLATE
-from services.router.filenames import NAME_LENGTH, list_hash, template_name
+from services.router.filenames import NAME_LENGTH, keywords_of, list_hash, template_name
 from services.router.headers import Header, read_header
 
 GOLDEN = Path(__file__).parents[5] / "shared" / "data" / "08_mr_xnat_renamed_golden"
@@ -107,6 +107,11 @@ def test_a_hash_may_be_of_more_than_two_values() -> None:
     assert template_name("${HashSOPClassUIDWithSOPInstanceUIDWithSeriesNumber}", TEXTS) == (
         list_hash([MR, "1.2.3.4.5", "4"]) + ".dcm"
     )
+
+
+def test_the_keywords_of_a_template_are_what_must_be_read() -> None:
+    template = "x${HashSOPClassUIDWithSOPInstanceUID}-${EchoTime}"
+    assert keywords_of(template) == {"SOPClassUID", "SOPInstanceUID", "EchoTime"}
 
 
 @given(st.text(), st.text(), st.text())
