@@ -16,7 +16,16 @@ from libs.common.errors import Retryable, ScandockError
 from libs.common.facts import Encoding, Member
 from libs.common.messages import ImportFinished, ImportStaged
 from libs.common.requests import ImportRequest
-from libs.common.schema import import_batches, import_members, import_sessions, imports, session_changes
+from libs.common.schema import (
+    cache_files,
+    import_batches,
+    import_members,
+    import_sessions,
+    import_sources,
+    imports,
+    session_changes,
+    sessions,
+)
 
 NO_FILES = "Upload did not include parsable files for session generation."
 """XNAT's words for an upload without any DICOM (import semantics §1.7)."""
@@ -157,13 +166,42 @@ async def finished_if_catalogued(connection: AsyncConnection, import_id: UUID) -
     if row is None or row.merged_at is None:
         return []
     if row.outcome is None:
-        pending = sa.select(sa.func.count()).where(
-            session_changes.c.import_id == import_id, session_changes.c.catalogued_at.is_(None)
-        )
-        if (await connection.execute(pending)).scalar_one():
+        if await connection.scalar(sa.select(_pending(import_id).exists())):
             return []
         await _write_outcome(connection, import_id, *await _judge(connection, import_id))
     return [ImportFinished(import_id=import_id)]
+
+
+def _pending(import_id: UUID) -> sa.Select[UUID | None]:
+    """Changes without their catalogs: the import's own, and others' of a session that had all it brought.
+
+    What a client is told, a reader can see: also where an earlier import has brought it a moment before.
+    """
+    columns, each = session_changes.c, import_sessions.c
+    joined = (
+        sa.select(sessions.c.merged_into)
+        .join_from(import_sessions, sessions, sessions.c.id == each.session_id)
+        .where(each.import_id == import_id, each.outcome == "unchanged")
+    )
+    is_awaited = sa.or_(columns.import_id == import_id, columns.session_id.in_(joined))
+    return sa.select(columns.event_id).where(columns.catalogued_at.is_(None), is_awaited)
+
+
+async def imports_awaiting(connection: AsyncConnection, session_id: str) -> list[UUID]:
+    """The merged imports that may have waited for a change of this session which was not their own."""
+    each = import_sessions.c
+    query = (
+        sa.select(imports.c.id)
+        .join_from(imports, import_sessions, each.import_id == imports.c.id)
+        .join(sessions, sessions.c.id == each.session_id)
+        .where(
+            imports.c.outcome.is_(None),
+            imports.c.merged_at.is_not(None),
+            each.outcome == "unchanged",
+            sessions.c.merged_into == session_id,
+        )
+    )
+    return [UUID(str(import_id)) for import_id in await connection.scalars(query)]
 
 
 async def _judge(connection: AsyncConnection, import_id: UUID) -> tuple[str, str, str]:
@@ -187,6 +225,9 @@ async def _write_outcome(connection: AsyncConnection, import_id: UUID, outcome: 
         .where(imports.c.id == import_id, imports.c.outcome.is_(None))
         .values(outcome=outcome, code=code, detail=detail, finished_at=datetime.now(UTC))
     )
+    if outcome == "completed":  # what was taken from its sender's cache is consumed (import semantics §1.3)
+        taken = sa.select(import_sources.c.object_key).where(import_sources.c.import_id == import_id)
+        await connection.execute(sa.delete(cache_files).where(cache_files.c.object_key.in_(taken)))
 
 
 async def end_import(engine: AsyncEngine, import_id: UUID, outcome: str, error: ScandockError) -> list[ImportFinished]:
