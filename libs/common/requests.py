@@ -91,3 +91,4 @@ class ImportRequest(BaseModel):
     timezone: str = ""
     source: str = ""
     xml_paths: dict[str, str] = {}
+    audit: dict[str, str] = {}  # event_reason and its like, as sent

@@ -37,7 +37,7 @@ async def sweep(engine: AsyncEngine, tell: Tell) -> None:
 
 
 async def tell_again(engine: AsyncEngine, tell: Tell) -> None:
-    """Tell the changes that nobody has catalogued, and the staged imports that nobody has merged. Safe to repeat."""
+    """Tell the changes that nobody has catalogued, and the staged imports that nobody has ended. Safe to repeat."""
     async with transaction(engine) as connection:
         await tell(*await _silent_changes(connection), *await _silent_imports(connection))
 
@@ -63,7 +63,8 @@ async def _silent_imports(connection: AsyncConnection) -> list[ImportStaged]:
     columns = imports.c
     query = (
         sa.select(columns.id)
-        .where(columns.outcome.is_(None), columns.merged_at.is_(None), columns.staged_at < _silent_since())
+        .where(columns.outcome.is_(None), columns.staged_at < _silent_since())
+        .where(sa.or_(columns.merged_at.is_(None), columns.merged_at < _silent_since()))
         .order_by(columns.staged_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.broker import Output
 from libs.common.command_rows import finish_if_catalogued
-from libs.common.database import finished_if_catalogued, transaction
+from libs.common.database import finished_if_catalogued, imports_awaiting, transaction
 from libs.common.errors import ScandockError
 from libs.common.messages import CommandReceived, Event, ImportFinished, SessionChanged
 from libs.common.reports import report_pages
@@ -48,12 +48,14 @@ async def catalogue_session(
 
 
 async def _finished(connection: AsyncConnection, change: Change) -> Sequence[ImportFinished | CommandReceived]:
-    """The end of the import or the command that made the change, if this was its last."""
-    if change.import_id is not None:
-        return await finished_if_catalogued(connection, change.import_id)
+    """The end of what made the change, if this was its last, and of imports that waited to have it readable."""
+    ended: list[ImportFinished | CommandReceived] = []
     if change.command_id is not None:
-        return await finish_if_catalogued(connection, change.command_id)
-    return []
+        ended += await finish_if_catalogued(connection, change.command_id)
+    awaiting = set(await imports_awaiting(connection, change.session_id))
+    for import_id in sorted(awaiting | ({change.import_id} if change.import_id else set())):
+        ended += await finished_if_catalogued(connection, import_id)
+    return ended
 
 
 async def _write_documents(change: Change, store: ObjectStore, engine: AsyncEngine, bucket: str) -> list[str]:

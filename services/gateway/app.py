@@ -13,6 +13,7 @@ from services.gateway.draining import Draining
 from services.gateway.parts import Parts
 from services.gateway.routes import (
     archive,
+    cache,
     contents,
     direct,
     health,
@@ -40,6 +41,7 @@ ROUTERS = (
     direct.router,
     progress.router,
     workflows.router,
+    cache.router,
     site.router,
 )
 

@@ -1,8 +1,10 @@
 """The `imports` rows: accepted once, told until it is confirmed, read until they have an outcome."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,26 +17,35 @@ from libs.common.messages import Event, ImportEvent, ImportReceived
 from libs.common.names import UNASSIGNED, prearchive_uri
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_sessions, import_sources, imports, sessions
-from services.gateway.uploads import Upload
+from services.gateway import cache
+from services.gateway.uploads import HOW_TO_SEND, NO_FILE, Upload
 
 ATTACH_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One upload that is stored, with what its sender wants of it."""
+    """What one sender wants imported: files that are stored, then files of his cache by their paths there."""
 
     import_id: UUID
     login: str
     request: ImportRequest
-    upload: Upload
+    uploads: tuple[Upload, ...]
+    cached: tuple[str, ...] = ()
+    listener: str | None = None
     idempotency_key: str | None = None
 
-    @property
-    def request_sha256(self) -> str:
-        """Digest of parameters and body together."""
-        text = f"{self.request.model_dump_json()}\n{self.upload.sha256}"
+    def request_sha256(self, uploads: Sequence[Upload]) -> str:
+        """Digest of parameters and bytes together."""
+        text = f"{self.request.model_dump_json()}\n{self.listener or ''}\n{digest_of(uploads)}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(uploads: Sequence[Upload]) -> str:
+    """The SHA-256 of one upload; of several, that of their digests in hex, one behind the other."""
+    if len(uploads) == 1:
+        return uploads[0].sha256
+    return hashlib.sha256("".join(upload.sha256 for upload in uploads).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Accepted:
 
     import_id: UUID
     received_at: datetime | None
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,47 +96,69 @@ async def accept(engine: AsyncEngine, submission: Submission) -> Accepted:
     the first still runs.
 
     Raises:
-        UserError: the `Idempotency-Key` was used with other parameters.
+        UserError: the `Idempotency-Key` was used with other parameters; there is no file, or not in the cache.
     """
-    digest = submission.request_sha256
-    row = insert(imports).values(
-        id=submission.import_id,
-        login=submission.login,
-        request=submission.request.model_dump(mode="json"),
-        size_bytes=submission.upload.size_bytes,
-        sha256=submission.upload.sha256,
-        idempotency_key=submission.idempotency_key,
-        request_sha256=digest,
-    )
+    login, key = submission.login, submission.idempotency_key
     async with transaction(engine) as connection:
+        if key and (known := await _of_key(connection, login, key, submission.request)):
+            return Accepted(known, None)  # first: what it took from the cache may be consumed
+        uploads = (*submission.uploads, *await cache.lock_files(connection, login, submission.cached))
+        if not uploads:
+            raise UserError("no-file", f"{NO_FILE} {HOW_TO_SEND}")
+        digest = submission.request_sha256(uploads)
         # two that arrive at the same moment: the second waits here, and finds the first
-        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{submission.login}/{digest}", 0))
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{login}/{digest}", 0))
         await connection.execute(sa.select(lock))
-        if submission.idempotency_key is None and (running := await _running(connection, submission.login, digest)):
+        if key is None and (running := await _running(connection, login, digest)):
             return Accepted(running, None)
-        received_at = (
-            await connection.execute(row.on_conflict_do_nothing().returning(imports.c.received_at))
-        ).scalar_one_or_none()
+        row = _row(submission, uploads, digest)
+        added = insert(imports).values(row).on_conflict_do_nothing().returning(imports.c.received_at)
+        received_at = (await connection.execute(added)).scalar_one_or_none()
         if received_at is not None:
-            await _add_source(connection, submission)
-            return Accepted(submission.import_id, received_at)
-        attached = await _of_key(connection, submission.login, submission.idempotency_key or "", submission.request)
+            await _add_sources(connection, submission.import_id, uploads)
+            return Accepted(submission.import_id, received_at, row["size_bytes"])
+        attached = await _of_key(connection, login, key or "", submission.request)
         assert attached is not None  # noqa: S101 - it was in the way of ours
         return Accepted(attached, None)
 
 
-async def _add_source(connection: AsyncConnection, submission: Submission) -> None:
-    upload = submission.upload
-    await connection.execute(
-        sa.insert(import_sources).values(
-            import_id=submission.import_id,
-            ordinal=0,
-            object_key=upload.key,
-            name=upload.name,
-            size_bytes=upload.size_bytes,
-            sha256=upload.sha256,
-        )
-    )
+class _NewImport(TypedDict):
+    id: UUID
+    login: str
+    request: dict[str, object]
+    size_bytes: int
+    sha256: str
+    listener: str | None
+    idempotency_key: str | None
+    request_sha256: str
+
+
+def _row(submission: Submission, uploads: Sequence[Upload], digest: str) -> _NewImport:
+    return {
+        "id": submission.import_id,
+        "login": submission.login,
+        "request": submission.request.model_dump(mode="json"),
+        "size_bytes": sum(upload.size_bytes for upload in uploads),
+        "sha256": digest_of(uploads),
+        "listener": submission.listener,
+        "idempotency_key": submission.idempotency_key,
+        "request_sha256": digest,
+    }
+
+
+async def _add_sources(connection: AsyncConnection, import_id: UUID, uploads: Sequence[Upload]) -> None:
+    rows = [
+        {
+            "import_id": import_id,
+            "ordinal": ordinal,
+            "object_key": upload.key,
+            "name": upload.name,
+            "size_bytes": upload.size_bytes,
+            "sha256": upload.sha256,
+        }
+        for ordinal, upload in enumerate(uploads)
+    ]
+    await connection.execute(sa.insert(import_sources), rows)
 
 
 async def find_by_key(engine: AsyncEngine, login: str, key: str, request: ImportRequest) -> UUID | None:

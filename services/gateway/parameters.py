@@ -1,11 +1,13 @@
 """XNAT's import parameters become one typed request (pure; import semantics §1.2, §2, §7.1 and architecture §6)."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.common.errors import UserError
-from libs.common.importers import IMPORTERS
+from libs.common.importers import IMPORTERS, Entries, Importer
+from libs.common.importers.importer import Names
 from libs.common.names import LABEL_LENGTH, UNASSIGNED, Dest, clean_label, is_path_segment, parse_dest
 from libs.common.requests import (
     Area,
@@ -13,54 +15,21 @@ from libs.common.requests import (
     Destination,
     Duplicates,
     ImportRequest,
+    Naming,
     Overwrite,
+    Unparsable,
 )
+from services.gateway.documented import PARAMETERS
+from services.gateway.sender_paths import destination_paths, is_path, read_paths
+from services.gateway.values import FALSE_WORDS, SRC, Values, check_characters
 
-TEXT_LENGTH = 256
-XML_PATH_LENGTH = 4096
-XML_PATHS = 200
-TRUE_WORDS = frozenset({"true", "1", "yes", "on", "y", "t"})
-FALSE_WORDS = frozenset({"false", "0", "no", "off", "n", "f"})
-DEFAULT_HANDLER = "SI"
-
-DESCRIPTIONS: Mapping[str, str] = {
-    "import-handler": "The importer: `SI`, which is also the default.",
-    "dest": "Where the sessions go: `/archive` or `/prearchive`, then `/projects/{P}`, `/subjects/{S}`, "
-    "`/experiments/{E}`, or for the prearchive `/projects/{P}/{timestamp}/{folder}`.",
-    "PROJECT_ID": "Destination project, where `dest` does not name one.",
-    "project": "Same as `PROJECT_ID`, which comes first.",
-    "SUBJECT_ID": "Subject label or ID, where `dest` does not name one.",
-    "subject": "Same as `SUBJECT_ID`, which comes first.",
-    "subject_ID": "Same as `SUBJECT_ID`, which comes first.",
-    "EXPT_LABEL": "Session label, where `dest` does not name one.",
-    "session": "Same as `EXPT_LABEL`, which comes first.",
-    "EXPT_ID": "ID or label of an archived session to join; the label of a new one if there is none.",
-    "label": "Same as `EXPT_LABEL`, which comes first.",
-    "PREARC_TIMESTAMP": "Timestamp part of a prearchive destination.",
-    "PREARC_SESSION_FOLDER": "Folder part of a prearchive destination; needs a timestamp and a project.",
-    "overwrite": "`none` (also when absent): never merge into an archived session; `append`: add what is new; "
-    "`delete` or `override`: also replace what differs.",
-    "overwrite_files": "`true`: replace matching files without the rest of `overwrite=delete`.",
-    "duplicates": "What a file means that the session has already: `identical` (same bytes: nothing to do; other "
-    "bytes: a conflict), `conflict` (any is a conflict), `keep` (what is there stays).",
-    "strict": "`true`: all sessions of the upload land, or none.",
-    "quarantine": "`true`: the session is put in quarantine.",
-    "triggerPipelines": "`false`, `no`, `off`, `n`, `f` or `0`: no AutoRun.",
-    "tiggerPipelines": "Same as `triggerPipelines`, as xnatpy spells it.",
-    "AA": "`true`: archive after building.",
-    "auto-archive": "Same as `AA`, which comes first.",
-    "VISIT": "Visit of the session.",
-    "PROTOCOL": "Protocol of the session.",
-    "TIMEZONE": "Time zone of the scanner's dates.",
-    "SOURCE": "What kind of client sends.",
-    "prevent_auto_commit": "`true`: leave the prearchive entry to its sender.",
-    "prevent_anon": "`true`: no site anonymization.",
-    "prearchive_code": "`1`: the user chose the archive; `overwrite` is `append` unless given.",
-    "inbody": "Query only: the body is the file, whatever its Content-Type says.",
-    "format": "Of the answer: `txt`, `html`, else `text/uri-list`.",
-    "src": "A file in the user's cache; not served yet.",
-}
-"""Every parameter that is read, in the words of the API's documentation."""
+LISTENER = "http-session-listener"
+GRADUAL = "gradual-DICOM"
+GRADUAL_TYPES = frozenset({"application/dicom", "application/x-mirc", "application/x-mirc-dicom"})
+"""Types of a body that choose gradual-DICOM where no handler is named (§1.4)."""
+SOURCES = 1000
+_SOURCE = re.compile(r"(?:/data|/REST)?/user/cache/resources/([^/]+)/files/(.+)")
+_AUDIT = ("event_reason", "event_type", "event_comment", "event_action")
 
 
 class AnswerFormat(StrEnum):
@@ -82,70 +51,94 @@ class IdOf(StrEnum):
 class Asked:
     """One import as its parameters ask for it, before the database is looked at.
 
-    `id_of`: `dest` names this without its project, so it must be an ID.
+    `id_of`: `dest` names this without its project, so it must be an ID. `sources` are paths in the user's cache,
+    `{resource}/{path}`. `chose_archive` only words an answer (§1.5).
     """
 
     request: ImportRequest
     answer: AnswerFormat = AnswerFormat.URI_LIST
     id_of: IdOf | None = None
+    sources: tuple[str, ...] = ()
+    listener: str | None = None
+    chose_archive: bool = False
     ignored: tuple[str, ...] = ()
 
 
-def merge(form: Iterable[tuple[str, str]], query: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """One value a name: the query beats the form, and the last occurrence wins (§1.1)."""
-    return {**dict(form), **dict(query)}
+def handler_of(content_type: str, default: str) -> str:
+    """The handler where none is named: by the body's type, else the site's (§1.4)."""
+    plain = content_type.split(";", maxsplit=1)[0].strip().lower()
+    return GRADUAL if plain in GRADUAL_TYPES and GRADUAL in IMPORTERS else default
 
 
-def is_body_the_file(query: Mapping[str, str]) -> bool:
-    """Whether `inbody` says so: present, and neither `false` nor `0` (§1.2)."""
-    return "inbody" in query and query["inbody"].strip().lower() not in {"false", "0"}
+def read_parameters(
+    by_name: Mapping[str, str], duplicates: Duplicates = Duplicates.IDENTICAL, handler: str = "SI"
+) -> Asked:
+    """What is asked for; `duplicates` and `handler` hold where it is not said. Unknown names are ignored.
 
-
-def read_parameters(values: Mapping[str, str], duplicates: Duplicates = Duplicates.IDENTICAL) -> Asked:
-    """What `values` ask for. Raises `UserError` naming the first bad parameter; unknown names are ignored."""
-    for name, value in values.items():
-        if "\0" in name + value:
-            shown = name.replace("\0", "")[:64]
-            raise UserError("parameter-invalid", f"{shown} holds a NUL character.")
-    if _text(values, "src"):
-        raise UserError("src-unserved", "src: files in the user cache are not served yet; send the file in the body.")
+    Raises:
+        UserError: a parameter is bad; the first one is named.
+    """
+    check_characters(by_name)
+    values = Values(by_name)
+    _refuse_server_files(values)
+    importer = _read_handler(values, handler)
     dest = _read_dest(values)
+    area = Area(dest.area) if dest else None
+    is_commit = values.text("action").lower() == "commit"
     request = ImportRequest(
-        handler=_read_handler(values),
-        destination=_read_destination(values, dest),
+        handler=importer.name,
+        destination=_read_destination(values, dest, importer),
         overwrite=_read_overwrite(values),
-        overwrite_files=_flag(values, "overwrite_files"),
-        duplicates=_read_duplicates(values, duplicates),
-        atomicity=Atomicity.IMPORT if _flag(values, "strict") else Atomicity.SESSION,
-        auto_archive=_first_choice(values, "AA", "auto-archive"),
-        quarantine=_choice(values, "quarantine"),
-        trigger_pipelines=_first(values, "triggerPipelines", "tiggerPipelines").lower() not in FALSE_WORDS,
-        prevent_auto_commit=_flag(values, "prevent_auto_commit"),
-        prevent_anon=_flag(values, "prevent_anon"),
-        visit=_short(values, "VISIT"),
-        protocol=_short(values, "PROTOCOL"),
-        timezone=_short(values, "TIMEZONE"),
-        source=_short(values, "SOURCE"),
-        xml_paths=_read_xml_paths(values),
+        overwrite_files=values.flag("overwrite_files"),
+        duplicates=Duplicates(values.word("duplicates", tuple(Duplicates)) or duplicates),
+        atomicity=Atomicity.IMPORT if values.flag("strict") else Atomicity.SESSION,
+        auto_archive=_read_auto_archive(values, area, importer),
+        quarantine=values.choice("quarantine"),
+        trigger_pipelines=values.first("triggerPipelines", "tiggerPipelines").lower() not in FALSE_WORDS,
+        prevent_auto_commit=values.flag("prevent_auto_commit"),
+        prevent_anon=values.flag("prevent_anon"),
+        unparsable=_read_unparsable(values, is_commit),
+        naming=Naming.TEMPLATE if values.flag("rename") else Naming.SENDER,
+        commit=is_commit or (importer.dest_commits and area is not None),
+        direct_archive=values.flag("Direct-Archive"),
+        visit=values.short("VISIT", "visit_id", "visit"),
+        protocol=values.short("PROTOCOL", "protocol"),
+        timezone=values.short("TIMEZONE"),
+        source=values.short("SOURCE"),
+        xml_paths=read_paths(values),
+        audit={name: text for name in _AUDIT if (text := values.short(name))},
     )
     return Asked(
         request=request,
         answer=_read_answer_format(values),
         id_of=_id_of(dest),
-        ignored=tuple(sorted(n for n in values if n not in DESCRIPTIONS and n not in request.xml_paths)),
+        sources=_read_sources(values),
+        listener=_read_listener(values),
+        chose_archive=values.text("prearchive_code") == "1",
+        ignored=tuple(sorted(name for name in by_name if name not in PARAMETERS and not is_path(name))),
     )
 
 
-def _read_handler(values: Mapping[str, str]) -> str:
-    name = _text(values, "import-handler") or DEFAULT_HANDLER
-    if name in IMPORTERS:
-        return name
-    known = ", ".join(IMPORTERS)
-    raise UserError("handler-unknown", f"Unknown importer implementation specified: {name[:64]} (there are: {known})")
+def _refuse_server_files(values: Values) -> None:
+    if values.text("localFilePath"):
+        raise UserError("not-found", "localFilePath: files of the server are not read; send the file itself.")
 
 
-def _read_dest(values: Mapping[str, str]) -> Dest | None:
-    text = _text(values, "dest")
+def _read_handler(values: Values, default: str) -> Importer:
+    name = values.text("import-handler") or default
+    if name not in IMPORTERS:
+        known = ", ".join(IMPORTERS)
+        detail = f"Unknown importer implementation specified: {name[:64]} (there are: {known})"
+        raise UserError("handler-unknown", detail)
+    unpacker = values.text("prearc-importer")
+    if unpacker not in {"", "DICOM", "ECAT"}:
+        detail = f"Unknown prearc-importer implementation specified: {unpacker[:64]} (there are: DICOM, ECAT)"
+        raise UserError("handler-unknown", detail)
+    return IMPORTERS[name]
+
+
+def _read_dest(values: Values) -> Dest | None:
+    text = values.text("dest")
     if not text:
         return None
     dest = parse_dest(text)
@@ -165,35 +158,43 @@ def _id_of(dest: Dest | None) -> IdOf | None:
     return IdOf.SUBJECT if dest.subject is not None else None
 
 
-def _read_destination(values: Mapping[str, str], dest: Dest | None) -> Destination:
-    """Parts of `dest` win over parameters, which fill what it lacks (§2, SI)."""
+def _read_destination(values: Values, dest: Dest | None, importer: Importer) -> Destination:
+    """Where the import goes by `dest` and the parameters together, in the importer's order (§1.2, §2)."""
     dest = dest or Dest(area="")
-    named = dest.project or _first(values, "PROJECT_ID", "project")
+    _, project = _part(values, importer.project, dest.project, "project")
     timestamp = folder = None
     if dest.area != Area.ARCHIVE:
-        timestamp = _segment("PREARC_TIMESTAMP", dest.timestamp or _text(values, "PREARC_TIMESTAMP"))
-        folder = _segment("PREARC_SESSION_FOLDER", dest.folder or _text(values, "PREARC_SESSION_FOLDER"))
+        timestamp = _segment("PREARC_TIMESTAMP", dest.timestamp or values.text("PREARC_TIMESTAMP"))
+        folder = _segment("PREARC_SESSION_FOLDER", dest.folder or values.text("PREARC_SESSION_FOLDER"))
     if folder and not timestamp:
         raise UserError(
             "dest-incomplete",
             "User must specify timestamp portion of prearchive path, if session portion is specified "
             "(PREARC_TIMESTAMP, PREARC_SESSION_FOLDER).",
         )
-    if timestamp and not named:
+    if timestamp and not project:
         raise UserError(
             "dest-incomplete",
             "User must specify project portion of prearchive path, if timestamp/session portion is specified.",
         )
-    subjects = ("SUBJECT_ID", "subject", "subject_ID")
-    sessions = ("EXPT_LABEL", "session", "EXPT_ID", "label")
     return Destination(
         area=Area(dest.area) if dest.area else None,
-        project=_project(named),
-        subject=_label("SUBJECT_ID", dest.subject or _first(values, *subjects)),
-        session=_label("EXPT_LABEL", dest.session or _first(values, *sessions)),
+        project=_project(project),
+        subject=_label(*_part(values, importer.subject, dest.subject, "subject_ID")),
+        session=_label(*_part(values, importer.session, dest.session, "label")),
         timestamp=timestamp,
         folder=folder,
     )
+
+
+def _part(values: Values, names: Names, of_dest: str | None, path: str) -> tuple[str, str]:
+    """The parameter that names one part, and what it says."""
+    if beating := values.first_name(names.beat):
+        return beating, values.text(beating)
+    if of_dest:
+        return "dest", of_dest
+    filling = values.first_name((*names.fill, *destination_paths(values, path)))
+    return filling, values.text(filling)
 
 
 def _project(text: str) -> str | None:
@@ -217,66 +218,51 @@ def _segment(name: str, text: str) -> str | None:
     return text or None
 
 
-def _read_overwrite(values: Mapping[str, str]) -> Overwrite:
-    word = _text(values, "overwrite").lower()
-    if not word:
-        return Overwrite.APPEND if _text(values, "prearchive_code") == "1" else Overwrite.NONE
-    if word == "override":
-        return Overwrite.DELETE
-    if word not in set(Overwrite):
-        raise UserError("parameter-invalid", "overwrite must be none, append, delete or override.")
-    return Overwrite(word)
+def _read_overwrite(values: Values) -> Overwrite:
+    word = values.word("overwrite", (*Overwrite, "override"))
+    if values.text("prearchive_code") == "1":
+        if word == Overwrite.NONE:
+            text = "Overwrite flag was not set to a valid option. ('append' or 'delete')"
+            raise UserError("parameter-invalid", f"{text} With prearchive_code=1 give one of them, or no overwrite.")
+        word = word or Overwrite.APPEND
+    return Overwrite.DELETE if word == "override" else Overwrite(word or Overwrite.NONE)
 
 
-def _read_duplicates(values: Mapping[str, str], default: Duplicates) -> Duplicates:
-    word = _text(values, "duplicates").lower()
-    if word and word not in set(Duplicates):
-        raise UserError("parameter-invalid", "duplicates must be identical, conflict or keep.")
-    return Duplicates(word) if word else default
+def _read_auto_archive(values: Values, area: Area | None, importer: Importer) -> bool | None:
+    """Where a `dest` commits it alone decides; in the archive it says yes for an entry that is shared (§2)."""
+    if area is not None and importer.dest_commits:
+        return area is Area.ARCHIVE
+    if area is Area.ARCHIVE and importer.entries is Entries.SHARED:
+        return True
+    return values.choice("AA", "auto-archive")
 
 
-def _read_answer_format(values: Mapping[str, str]) -> AnswerFormat:
-    word = _text(values, "format").lower()
-    return AnswerFormat(word) if word in set(AnswerFormat) else AnswerFormat.URI_LIST
+def _read_unparsable(values: Values, is_commit: bool) -> Unparsable | None:
+    choice = values.choice("Ignore-Unparsable")
+    if choice is None:
+        return Unparsable.SKIP if is_commit else None
+    return Unparsable.SKIP if choice else Unparsable.REFUSE
 
 
-def _read_xml_paths(values: Mapping[str, str]) -> dict[str, str]:
-    paths = {name: value for name, value in values.items() if name.startswith("xnat:") and "/" in name}
-    if len(paths) > XML_PATHS:
-        raise UserError("parameter-invalid", f"More than {XML_PATHS} XML paths (xnat:…/…) are given: send fewer.")
-    for name, value in paths.items():
-        if len(name) + len(value) > XML_PATH_LENGTH:
-            raise UserError("parameter-invalid", f"{name[:64]} is longer than {XML_PATH_LENGTH} characters.")
-    return paths
+def _read_sources(values: Values) -> tuple[str, ...]:
+    """Paths in the user's cache, each once; a comma divides two only where the next one begins behind it (§1.3)."""
+    texts = [text.strip() for text in re.split(r",(?=\s*/)", values.text(SRC))] if values.text(SRC) else []
+    found = [_SOURCE.fullmatch(text) for text in texts]
+    if len(texts) > SOURCES or not all(found):
+        raise UserError("src-invalid", "src uri is invalid. It must be /user/cache/resources/{X}/files/{path}.")
+    return tuple(dict.fromkeys(f"{match[1]}/{match[2]}" for match in found if match))
 
 
-def _text(values: Mapping[str, str], name: str) -> str:
-    return values.get(name, "").strip()
-
-
-def _first(values: Mapping[str, str], *names: str) -> str:
-    return next((text for name in names if (text := _text(values, name))), "")
-
-
-def _short(values: Mapping[str, str], name: str) -> str:
-    text = _text(values, name)
-    if len(text) > TEXT_LENGTH or not text.isprintable():
-        raise UserError("parameter-invalid", f"{name} must be printable, of at most {TEXT_LENGTH} characters.")
-    return text
-
-
-def _choice(values: Mapping[str, str], name: str) -> bool | None:
-    word = _text(values, name).lower()
-    if not word:
+def _read_listener(values: Values) -> str | None:
+    if not values.has(LISTENER):
         return None
-    if word not in TRUE_WORDS | FALSE_WORDS:
-        raise UserError("parameter-invalid", f"{name} must be true or false.")
-    return word in TRUE_WORDS
+    name = values.short(LISTENER)
+    if not name:
+        detail = "'transaction' is required when requesting 'http-session-listener'."
+        raise UserError("parameter-invalid", f"{detail} Give {LISTENER} a name.")
+    return name
 
 
-def _first_choice(values: Mapping[str, str], *names: str) -> bool | None:
-    return next((choice for name in names if (choice := _choice(values, name)) is not None), None)
-
-
-def _flag(values: Mapping[str, str], name: str) -> bool:
-    return _choice(values, name) or False
+def _read_answer_format(values: Values) -> AnswerFormat:
+    word = values.text("format").lower()
+    return AnswerFormat(word) if word in set(AnswerFormat) else AnswerFormat.URI_LIST

@@ -1,7 +1,8 @@
 """What the gateway alone reads from its environment; the servers are in `libs.common.settings`."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from libs.common.importers import IMPORTERS
 from libs.common.requests import Duplicates
 from libs.common.settings import Settings as ServerSettings
 
@@ -19,7 +20,16 @@ class Settings(ServerSettings):
     """0: no limit."""
     max_bytes_in_flight: int = Field(default=1 << 30, gt=0, alias="SCANDOCK_MAX_BYTES_IN_FLIGHT")
     """Memory for upload parts on their way to the store, over all requests; beyond it 503."""
+    import_handler: str = Field(default="SI", alias="SCANDOCK_IMPORT_HANDLER")
+    """The importer where neither the parameters nor the body's type choose one."""
     silent_hours: int = Field(default=24, ge=1, alias="SCANDOCK_SILENT_HOURS")
     """An import that shows no progress for so long is marked as failed."""
     duplicates: Duplicates = Field(default=Duplicates.IDENTICAL, alias="SCANDOCK_DUPLICATES")
     """What `duplicates` means where a request does not say."""
+
+    @field_validator("import_handler")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in IMPORTERS:
+            raise ValueError(f"there is no importer {name}; there are {', '.join(IMPORTERS)}")
+        return name

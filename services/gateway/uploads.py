@@ -2,12 +2,14 @@
 
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers
 
 from libs.common.errors import Retryable, UserError
 from libs.common.storage import PART_BYTES, PARTS_IN_FLIGHT, SINGLE_PUT_BYTES, ObjectStore
@@ -16,6 +18,9 @@ from services.gateway.forms import FIELDS, FIELDS_BYTES, Part, read_field, read_
 PIECE_BYTES = 1 << 20
 UPLOAD_MEMORY = SINGLE_PUT_BYTES + PART_BYTES * (PARTS_IN_FLIGHT + 1)
 """The most that one upload holds in memory on its way to the store."""
+FILES = 1000
+"""The most of one form."""
+NAME_LENGTH = 255
 NO_FILE = "Unable to identify upload format."
 """XNAT's words for a request without a file (§1.3)."""
 HOW_TO_SEND = "Send the file as the body, with its Content-Type or inbody=true, or as the file of a form."
@@ -23,6 +28,8 @@ TOO_MANY = f"The form has too many fields: at most {FIELDS}, of {FIELDS_BYTES} b
 
 SUFFIXES = {
     "application/dicom": ".dcm",
+    "application/x-mirc": "",
+    "application/x-mirc-dicom": ".dcm",
     "application/zip": ".zip",
     "application/x-zip": ".zip",
     "application/x-zip-compressed": ".zip",
@@ -64,17 +71,20 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """All that a request's body held."""
+    """All that a request's body held: its files that have a byte, and its fields."""
 
-    upload: Upload | None
+    uploads: tuple[Upload, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an upload goes, under which name where the client gives none, and how large it may be (0: any size)."""
+    """Where the files of a body go: a key for each number, a name where the client gives none, and a limit.
 
-    key: str
+    `max_bytes`: together; 0: any size.
+    """
+
+    key_of: Callable[[int], str]
     name: str
     max_bytes: int
 
@@ -99,6 +109,15 @@ class Budget:
             self._taken -= needed
 
 
+def content_length(headers: Headers, max_bytes: int) -> int | None:
+    """What a request says of its body's length. Raises `UserError` where that is more than `max_bytes` (0: any)."""
+    text = headers.get("content-length")
+    length = int(text) if text and text.isdecimal() else None
+    if max_bytes and length and length > max_bytes:
+        raise UserError("limit-upload-bytes", f"The upload is larger than {max_bytes} bytes.")
+    return length
+
+
 def kind_of(content_type: str, *, is_file: bool) -> BodyKind:
     """What a body of this Content-Type is; `is_file` says that `inbody` was asked for."""
     plain = content_type.split(";", maxsplit=1)[0].strip().lower()
@@ -118,19 +137,20 @@ def name_of(path_rest: str, content_type: str) -> str:
 async def receive(
     store: ObjectStore, target: Target, chunks: AsyncIterator[bytes], content_type: str, kind: BodyKind
 ) -> Body:
-    """Read the whole body; a file in it is stored at the target. If this fails, nothing is stored."""
+    """Read the whole body; each file in it is stored at a key of the target, one after the other.
+
+    If this fails in a file, that file is not stored; those before it in a form are.
+    """
     match kind:
         case BodyKind.FILE:
-            upload = await _store(store, target, chunks)
-            if upload is None:
-                raise UserError("no-file", f"{NO_FILE} The body is empty.")
-            return Body(upload)
+            upload = await _store(store, target.key_of(0), target.name, _Meter(target.max_bytes), chunks)
+            return Body(() if upload is None else (upload,))
         case BodyKind.FORM:
             return await _receive_form(store, target, chunks, content_type)
         case BodyKind.FIELDS:
-            return Body(None, await read_fields(chunks))
+            return Body((), await read_fields(chunks))
         case BodyKind.NONE:
-            return Body(None)
+            return Body()
 
 
 async def discard(chunks: AsyncIterator[bytes]) -> None:
@@ -141,9 +161,10 @@ async def discard(chunks: AsyncIterator[bytes]) -> None:
 
 async def _receive_form(store: ObjectStore, target: Target, chunks: AsyncIterator[bytes], content_type: str) -> Body:
     pieces = read_form(chunks, content_type)
-    upload: Upload | None = None
+    uploads: list[Upload] = []
     fields: list[tuple[str, str]] = []
     size = 0
+    meter = _Meter(target.max_bytes)
     async for piece in pieces:
         assert isinstance(piece, Part)  # noqa: S101 - whoever takes a part reads it up to its end
         if piece.filename is None:
@@ -151,13 +172,13 @@ async def _receive_form(store: ObjectStore, target: Target, chunks: AsyncIterato
             size += len(piece.name) + len(fields[-1][1])
             if len(fields) > FIELDS or size > FIELDS_BYTES:
                 raise UserError("form-malformed", TOO_MANY)
-        elif upload is not None:
-            raise UserError("several-files", "Importer is limited to one uploaded resource at a time. Send one zip.")
-        else:
-            name = piece.filename.replace("\\", "/").rsplit("/", 1)[-1]
-            target = Target(target.key, name or target.name, target.max_bytes)
-            upload = await _store(store, target, read_part(pieces))
-    return Body(upload, tuple(fields))
+            continue
+        if len(uploads) == FILES:
+            raise UserError("limit-files", f"The form has more than {FILES} files: send them in one zip.")
+        name = piece.filename.replace("\\", "/").rsplit("/", 1)[-1]
+        stored = await _store(store, target.key_of(len(uploads)), name or target.name, meter, read_part(pieces))
+        uploads += [] if stored is None else [stored]
+    return Body(tuple(uploads), tuple(fields))
 
 
 async def read_fields(chunks: AsyncIterator[bytes]) -> tuple[tuple[str, str], ...]:
@@ -176,18 +197,18 @@ async def read_fields(chunks: AsyncIterator[bytes]) -> tuple[tuple[str, str], ..
 
 
 class _Meter:
-    """Size and digest of what passes, which is regrouped into pieces worth a call each."""
+    """Size and digest of each file that passes, which is regrouped into pieces worth a call each."""
 
     def __init__(self, max_bytes: int) -> None:
         self.size_bytes = 0
+        self.sha256 = ""
         self._max_bytes = max_bytes
-        self._sha256 = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        return self._sha256.hexdigest()
+        self._before = 0
+        self._digest = hashlib.sha256()
 
     async def pieces(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._before += self.size_bytes
+        self.size_bytes, self._digest = 0, hashlib.sha256()
         pending = bytearray()
         async for chunk in chunks:
             pending += chunk
@@ -196,32 +217,32 @@ class _Meter:
                 pending.clear()
         if pending:
             yield self._pass(bytes(pending))
+        self.sha256 = self._digest.hexdigest()
 
     def _pass(self, piece: bytes) -> bytes:
         self.size_bytes += len(piece)
-        if self._max_bytes and self.size_bytes > self._max_bytes:
+        if self._max_bytes and self._before + self.size_bytes > self._max_bytes:
             raise UserError(
                 "limit-upload-bytes", f"The upload is larger than {self._max_bytes} bytes: send it in parts."
             )
-        self._sha256.update(piece)  # about 0.7 ms a MiB: cheaper than handing it to a thread
+        self._digest.update(piece)  # about 0.7 ms a MiB: cheaper than handing it to a thread
         return piece
 
 
-async def _store(store: ObjectStore, target: Target, chunks: AsyncIterator[bytes]) -> Upload | None:
+async def _store(store: ObjectStore, key: str, name: str, meter: _Meter, chunks: AsyncIterator[bytes]) -> Upload | None:
     """One PUT for a small file, bounded multipart for a large one; None where there is not a byte."""
-    meter = _Meter(target.max_bytes)
     pieces = meter.pieces(chunks)
     head: deque[bytes] = deque()
     async for piece in pieces:
         head.append(piece)
         if meter.size_bytes > SINGLE_PUT_BYTES:
-            await store.put_stream(target.key, _chain(head, pieces))
+            await store.put_stream(key, _chain(head, pieces))
             break
     else:
         if not head:
             return None
-        await store.put(target.key, b"".join(head))
-    return Upload(target.key, target.name, meter.size_bytes, meter.sha256)
+        await store.put(key, b"".join(head))
+    return Upload(key, name[-NAME_LENGTH:], meter.size_bytes, meter.sha256)
 
 
 async def _chain(head: deque[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

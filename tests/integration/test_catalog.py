@@ -14,10 +14,19 @@ from lxml import etree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.broker import Broker
-from libs.common.database import end_import, open_engine, transaction, upgrade
-from libs.common.errors import Retryable
+from libs.common.database import end_import, finished_if_catalogued, open_engine, transaction, upgrade
+from libs.common.errors import Retryable, UserError
 from libs.common.messages import Event, ImportFinished, SessionChanged, SessionEvent
-from libs.common.schema import imports, resources, scans, session_changes, sessions
+from libs.common.schema import (
+    cache_files,
+    import_sources,
+    imports,
+    resources,
+    scans,
+    session_changes,
+    sessions,
+    users,
+)
 from libs.common.settings import Settings
 from libs.common.storage import Missing, Store, s3_store
 from libs.common.topology import EVENTS, declare_topology
@@ -187,6 +196,39 @@ async def test_only_the_last_change_finishes_an_import(world: World) -> None:
     assert finished == ImportFinished(import_id=first.import_id)
     xml = await world.body("sessions/Unassigned/XNAT_E00002/session.xml")
     assert b"<xnat:prearchivePath>/prearchive/projects/Unassigned/20240131_101530123/XNAT_E00002<" in xml
+
+
+async def test_an_import_that_found_all_there_waits_until_it_can_be_read(world: World) -> None:
+    change = await world.archived()
+    repeat = await world.merged_import()
+    entry = {"status": "BUILDING", "timestamp": "t", "folder": "f", "prefix": "p/"}
+    await world.insert(sessions, {"id": "E9", "place": "merged", "merged_into": "XNAT_E00001", **entry})
+    await world.outcome_of_session(repeat, "E9", "unchanged")
+    async with transaction(world.engine) as connection:
+        assert await finished_if_catalogued(connection, repeat) == []
+    finished = [told for told in await world.catalogue(change) if isinstance(told, ImportFinished)]
+    assert {told.import_id for told in finished} == {change.import_id, repeat}
+    assert await world.outcome(repeat) == "completed"
+    async with transaction(world.engine) as connection:
+        assert await finished_if_catalogued(connection, repeat) == [ImportFinished(import_id=repeat)]
+
+
+@pytest.mark.parametrize("outcome", ["completed", "rejected"])
+async def test_what_came_from_the_cache_is_consumed_only_by_an_import_that_is_completed(
+    world: World, outcome: str
+) -> None:
+    change = await world.archived()
+    await world.insert(users, {"login": "admin", "password_hash": ""}, {"login": "other", "password_hash": ""})
+    file = {"object_key": "cache/1", "size_bytes": 1, "sha256": ""}
+    await world.insert(cache_files, {"login": "admin", "path": "a/1", **file})
+    await world.insert(cache_files, {"login": "other", "path": "a/1", **file, "object_key": "cache/2"})
+    await world.insert(import_sources, {"import_id": change.import_id, "ordinal": 0, "name": "1", **file})
+    if outcome == "rejected":
+        await end_import(world.engine, change.import_id, outcome, UserError("no-dicom", ""))
+    await world.catalogue(change)
+    async with transaction(world.engine) as connection:
+        left = set(await connection.scalars(sa.select(cache_files.c.object_key)))
+    assert left == ({"cache/2"} if outcome == "completed" else {"cache/1", "cache/2"})
 
 
 async def test_nothing_is_told_before_it_can_be_read(world: World) -> None:

@@ -1,6 +1,7 @@
 """Imports over HTTP on real servers: accepted once, told for sure, waited for, answered."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -16,7 +17,7 @@ from libs.common.database import upgrade
 from libs.common.errors import Retryable
 from libs.common.messages import Event, ImportFinished, ImportReceived, derive
 from libs.common.requests import Area, Destination, ImportRequest
-from libs.common.schema import import_batches, import_members, import_sessions, imports
+from libs.common.schema import import_batches, import_members, import_sessions, import_sources, imports
 from libs.common.storage import memory_store
 from libs.common.topology import EVENTS, WORK, declare_topology, queue_name
 from services.gateway.sweep import fail_silent, tell_again
@@ -211,6 +212,64 @@ async def test_an_idempotency_key_joins_its_import(gateway: Gateway, http: httpx
     ]
 
 
+async def test_several_files_of_a_form_are_one_import(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    headers = {"Prefer": "respond-async"}
+    files = [("f", ("a.zip", b"one")), ("f", ("b/a.zip", b"three")), ("g", ("", b"")), ("g", ("c.dcm", b"four"))]
+    answer = await http.post(PATH, data={"project": "P"}, files=files, headers=headers)
+    assert answer.status_code == 202, answer.text
+    import_id = answer.headers["X-Scandock-Import"]
+    digests = [hashlib.sha256(body).hexdigest() for body in (b"one", b"three", b"four")]
+    (row,) = await all_imports(gateway)
+    assert (row["size_bytes"], row["sha256"]) == (12, hashlib.sha256("".join(digests).encode()).hexdigest())
+    sources = await gateway.rows(sa.select(import_sources).order_by(import_sources.c.ordinal))
+    assert [(r["ordinal"], r["object_key"], r["name"], r["size_bytes"], r["sha256"]) for r in sources] == [
+        (0, f"uploads/{import_id}/source", "a.zip", 3, digests[0]),
+        (1, f"uploads/{import_id}/source.1", "a.zip", 5, digests[1]),
+        (2, f"uploads/{import_id}/source.2", "c.dcm", 4, digests[2]),
+    ]
+    assert await gateway.store.read(f"uploads/{import_id}/source.1", 0, 100) == b"three"
+    again = await http.post(PATH, data={"project": "P"}, files=files, headers=headers)
+    assert again.headers["X-Scandock-Import"] == import_id
+    assert len([stored async for page in gateway.store.list("uploads/") for stored in page]) == 3
+
+
+async def test_the_sites_handler_is_one_that_there_is(environment: dict[str, str]) -> None:
+    assert settings_of(environment, SCANDOCK_IMPORT_HANDLER="SI").import_handler == "SI"
+    with pytest.raises(ValueError, match="there is no importer si; there are SI"):
+        settings_of(environment, SCANDOCK_IMPORT_HANDLER="si")
+
+
+async def test_who_asks_for_json_gets_a_problem(http: httpx.AsyncClient) -> None:
+    """RFC 9457."""
+    headers = {**ZIP, "Accept": "application/json"}
+    answer = await http.post(PATH, params={"dest": "/no"}, content=b"zip", headers=headers)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["status"], answer.status_code) == (400, 400)
+    assert "dest" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "content_type", "body"),
+    [
+        ("txt", "text/plain; charset=utf-8", "/data/archive/a"),
+        ("html", "text/html; charset=utf-8", "<!DOCTYPE html>"),
+        ("json", "text/uri-list", "/data/archive/a\r\n"),
+    ],
+)
+async def test_the_answer_has_the_format_that_is_asked(
+    gateway: Gateway, http: httpx.AsyncClient, asked: str, content_type: str, body: str
+) -> None:
+    """Import semantics §1.6."""
+    posted = post(http, format=asked)
+    import_id = await gateway.only_import()
+    await gateway.finish(import_id, "completed", uris=("/archive/a",))
+    answer = await posted
+    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
+    assert answer.text.startswith(body)
+    assert answer.headers["X-Scandock-Import"] == str(import_id)
+
+
 async def test_a_key_is_its_users_own(gateway: Gateway, http: httpx.AsyncClient) -> None:
     other = await gateway.user("other")
     for client in (http, other):
@@ -231,7 +290,8 @@ async def test_the_same_upload_joins_the_first_while_that_runs(gateway: Gateway,
 
 
 async def test_what_is_refused_leaves_nothing(gateway: Gateway, http: httpx.AsyncClient) -> None:
-    two_files = {"files": [("a", b"1"), ("b", b"2")]}
+    reference = {"data": {"reference": "http://x/y.zip"}, "files": [("a", b"1"), ("b", b"2")]}
+    cached = {"src": "/user/cache/resources/a/files/b.zip"}
     refused: list[tuple[int, dict[str, object]]] = [
         (404, {"params": {"project": "no"}, "content": b"zip", "headers": ZIP}),
         (404, {"params": {"dest": "/archive/experiments/XNAT_E99999"}, "content": b"zip", "headers": ZIP}),
@@ -240,7 +300,13 @@ async def test_what_is_refused_leaves_nothing(gateway: Gateway, http: httpx.Asyn
         (400, {"content": b"", "headers": ZIP}),
         (400, {"content": b"{}", "headers": {"Content-Type": "application/json"}}),
         (400, {"data": {"project": "P"}}),
-        (400, two_files),
+        (400, reference),
+        (404, {"params": cached}),
+        (404, {"params": cached, "files": [("a", b"1"), ("b", b"2")]}),
+        (400, {"params": {"src": "/prearchive/projects/P/t/f"}}),
+        (400, {"params": {"http-session-listener": ""}, "content": b"zip", "headers": ZIP}),
+        (404, {"params": {"localFilePath": "/etc/passwd"}, "content": b"zip", "headers": ZIP}),
+        (404, {"params": {"prearc-importer": "x"}, "content": b"zip", "headers": ZIP}),
         (404, {"data": {"project": "no"}, "files": {"f": b"zip"}}),
         (400, {"data": {"overwrite": "perhaps"}, "files": {"f": b"zip"}}),
         (400, {"content": b"zip", "headers": {**ZIP, "Idempotency-Key": "k" * 256}}),

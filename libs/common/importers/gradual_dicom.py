@@ -1,6 +1,6 @@
 """`gradual-DICOM`: one object a call (import semantics §3.3)."""
 
-from libs.common.importers.importer import Entries, Importer, Reads, Takes
+from libs.common.importers.importer import Entries, Importer, Names, Reads, Takes
 from libs.common.requests import Unparsable
 
 IMPORTER = Importer(
@@ -10,4 +10,7 @@ IMPORTER = Importer(
     reads=Reads.HEADERS,
     entries=Entries.SHARED,
     unparsable=Unparsable.REFUSE,
+    project=Names(("PROJECT_ID",)),  # not `project` (§1.2)
+    subject=Names(("SUBJECT_ID",)),
+    session=Names(("EXPT_LABEL",)),
 )

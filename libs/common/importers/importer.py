@@ -36,6 +36,14 @@ class Entries(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """The parameters that name one part of the destination, best first: those that beat `dest`, those that fill it."""
+
+    fill: tuple[str, ...]
+    beat: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Importer:
     """One import handler. `unparsable` is what a member that is not DICOM means where the sender does not say."""
 
@@ -46,5 +54,11 @@ class Importer:
     entries: Entries
     unparsable: Unparsable
     takes_ecat: bool = False
+    project: Names = Names(("PROJECT_ID", "project"))
+    subject: Names = Names(("subject", "SUBJECT_ID", "subject_ID"))
+    session: Names = Names(("session", "EXPT_LABEL", "EXPT_ID", "label"))
+    """SI's, as it builds and archives (import semantics §1.2, §7.2)."""
+    dest_commits: bool = False
+    """Whether a `dest` means `action=commit`, and its area whether to archive (§2)."""
     default_source: str = ""
     """What XNAT writes as an entry's source where the sender gives none."""

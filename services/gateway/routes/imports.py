@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
@@ -15,141 +15,134 @@ from libs.common.access import User
 from libs.common.database import transaction
 from libs.common.errors import Retryable, ScandockError, UserError
 from services.gateway import imports, uploads
-from services.gateway.answers import IMPORT_HEADER, imported, refusal
+from services.gateway.answers import IMPORT_HEADER, imported, refusal, submitted
 from services.gateway.authentication import Caller
 from services.gateway.destinations import resolve
-from services.gateway.parameters import DESCRIPTIONS, AnswerFormat, Asked, is_body_the_file, merge, read_parameters
+from services.gateway.documented import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_LENGTH, OPERATION
+from services.gateway.parameters import AnswerFormat, Asked, handler_of, read_parameters
 from services.gateway.parts import CallerOf, Parts, PartsOf
+from services.gateway.values import is_body_the_file, merge
 from services.gateway.waiting import Ending
 
 router = APIRouter(tags=["import"])
-IDEMPOTENCY_KEY = "Idempotency-Key"
-IDEMPOTENCY_KEY_LENGTH = 255
-
-_API = {
-    "parameters": [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-        for name, text in DESCRIPTIONS.items()
-    ]
-    + [
-        {
-            "name": IDEMPOTENCY_KEY,
-            "in": "header",
-            "schema": {"type": "string"},
-            "description": "Repeats join the import",
-        },
-        {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "description": "`respond-async`: do not wait"},
-    ],
-    "requestBody": {
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("application/zip", "application/x-tar", "application/gzip", "application/dicom")
-        }
-        | {
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-            }
-        }
-    },
-    "responses": {
-        "200": {
-            "description": "One URI a session, each ended by CRLF",
-            "content": {"text/uri-list": {"schema": {"type": "string"}}},
-        }
-    },
-}
 
 
-@router.post("/data/services/import", summary="Import sessions of images", openapi_extra=_API, response_class=Response)
+@router.post(
+    "/data/services/import", summary="Import sessions of images", openapi_extra=OPERATION, response_class=Response
+)
 @router.post("/data/services/import/{name:path}", include_in_schema=False, response_class=Response)
 async def post_import(request: Request, parts: PartsOf, caller: CallerOf, name: str = "") -> Response:
-    query = dict(request.query_params.multi_items())
-    asked = await _authorized(parts, caller.user, query)
-    kind = uploads.kind_of(request.headers.get("content-type", ""), is_file=is_body_the_file(query))
-    length = _content_length(request, parts.settings.max_upload_bytes)
+    query = request.query_params.multi_items()
+    post = _Post(request, parts, caller.user, _Keys(uuid4()))
+    asked = await post.authorized(merge([], query))
+    kind = uploads.kind_of(post.content_type, is_file=is_body_the_file(dict(query)))
+    length = uploads.content_length(request.headers, parts.settings.max_upload_bytes)
     await parts.readiness.require_servers()
-    import_id = uuid4()
     async with _kept_alive(parts, caller):
-        if kind is uploads.BodyKind.FILE and (known := await _known(request, parts, caller.user, asked)):
+        if kind is uploads.BodyKind.FILE and (known := await post.known(asked)):
             await uploads.discard(request.stream())
             return await _answer(request, parts, asked, known)
         try:
             with parts.budget.take(length):
-                body = await _receive(request, parts, import_id, kind, name)
+                body = await post.receive(kind, name)
             if body.fields:
-                asked = await _authorized(parts, caller.user, merge(body.fields, query.items()))
-            accepted = await _accept(request, parts, caller.user, asked, import_id, body)
+                asked = await post.authorized(merge(_fields(kind, body), query))
+            accepted = await post.accept(asked, body)
         except (UserError, ClientDisconnect):
             with contextlib.suppress(Retryable):  # of this request alone: nothing is left behind
-                await parts.store.delete([_key(import_id)])
+                await parts.store.delete(post.keys.given)
             raise
         if accepted.received_at is None:
-            await parts.store.delete([_key(import_id)])  # the import that it repeats has the bytes
+            await parts.store.delete(post.keys.given)  # the import that it repeats has the bytes
         return await _answer(request, parts, asked, accepted.import_id)
 
 
-def _key(import_id: UUID) -> str:
-    return f"uploads/{import_id}/source"
+def _fields(kind: uploads.BodyKind, body: uploads.Body) -> tuple[tuple[str, str], ...]:
+    if kind is uploads.BodyKind.FORM and any(name == "reference" for name, _ in body.fields):
+        raise UserError("parameter-invalid", "reference: a form must hold the file itself, not a reference to it.")
+    return body.fields
 
 
-async def _authorized(parts: Parts, user: User, values: dict[str, str]) -> Asked:
-    asked = read_parameters(values, parts.settings.duplicates)
-    async with transaction(parts.engine) as connection:
-        destination = await resolve(connection, user, asked.request.destination, asked.id_of)
-    request = asked.request.model_copy(update={"destination": destination})
-    return replace(asked, request=request)
+class _Keys:
+    """Where the files of one request go."""
+
+    def __init__(self, import_id: UUID) -> None:
+        self.import_id = import_id
+        self.given: list[str] = []
+
+    def __call__(self, number: int) -> str:
+        self.given.append(f"uploads/{self.import_id}/source" + (f".{number}" if number else ""))
+        return self.given[-1]
 
 
-def _content_length(request: Request, max_bytes: int) -> int | None:
-    text = request.headers.get("content-length")
-    length = int(text) if text and text.isdecimal() else None
-    if max_bytes and length and length > max_bytes:
-        raise UserError("limit-upload-bytes", f"The upload is larger than {max_bytes} bytes.")
-    return length
+@dataclass(frozen=True)
+class _Post:
+    """One request on its way to an import."""
 
+    request: Request
+    parts: Parts
+    user: User
+    keys: _Keys
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get(IDEMPOTENCY_KEY.lower(), "")
-    if len(key) > IDEMPOTENCY_KEY_LENGTH:
-        raise UserError("parameter-invalid", f"{IDEMPOTENCY_KEY} is longer than {IDEMPOTENCY_KEY_LENGTH} characters.")
-    return key or None
+    @property
+    def content_type(self) -> str:
+        return self.request.headers.get("content-type", "")
 
+    async def authorized(self, values: Mapping[str, str]) -> Asked:
+        settings = self.parts.settings
+        handler = handler_of(self.content_type, settings.import_handler)
+        asked = read_parameters(values, settings.duplicates, handler)
+        async with transaction(self.parts.engine) as connection:
+            destination = await resolve(connection, self.user, asked.request.destination, asked.id_of)
+        request = asked.request.model_copy(update={"destination": destination})
+        return replace(asked, request=request)
 
-async def _known(request: Request, parts: Parts, user: User, asked: Asked) -> UUID | None:
-    """The import that this request repeats by its `Idempotency-Key`: its body need not be stored again."""
-    key = _idempotency_key(request)
-    return await imports.find_by_key(parts.engine, user.login, key, asked.request) if key else None
+    @property
+    def idempotency_key(self) -> str | None:
+        key = self.request.headers.get(IDEMPOTENCY_KEY.lower(), "")
+        if len(key) > IDEMPOTENCY_KEY_LENGTH:
+            longest = f"{IDEMPOTENCY_KEY} is longer than {IDEMPOTENCY_KEY_LENGTH} characters."
+            raise UserError("parameter-invalid", longest)
+        return key or None
 
+    async def known(self, asked: Asked) -> UUID | None:
+        """The import that this request repeats by its `Idempotency-Key`: its body need not be stored again."""
+        key = self.idempotency_key
+        return await imports.find_by_key(self.parts.engine, self.user.login, key, asked.request) if key else None
 
-async def _receive(request: Request, parts: Parts, import_id: UUID, kind: uploads.BodyKind, name: str) -> uploads.Body:
-    content_type = request.headers.get("content-type", "")
-    target = uploads.Target(_key(import_id), uploads.name_of(name, content_type), parts.settings.max_upload_bytes)
-    return await uploads.receive(parts.store, target, request.stream(), content_type, kind)
+    async def receive(self, kind: uploads.BodyKind, name: str) -> uploads.Body:
+        name = uploads.name_of(name, self.content_type)
+        target = uploads.Target(self.keys, name, self.parts.settings.max_upload_bytes)
+        return await uploads.receive(self.parts.store, target, self.request.stream(), self.content_type, kind)
 
-
-async def _accept(
-    request: Request, parts: Parts, user: User, asked: Asked, import_id: UUID, body: uploads.Body
-) -> imports.Accepted:
-    if body.upload is None:
-        raise UserError("no-file", f"{uploads.NO_FILE} {uploads.HOW_TO_SEND}")
-    submission = imports.Submission(import_id, user.login, asked.request, body.upload, _idempotency_key(request))
-    accepted = await imports.accept(parts.engine, submission)
-    telemetry.log().info(
-        "import accepted",
-        import_id=str(accepted.import_id),
-        size_bytes=body.upload.size_bytes,
-        is_new=accepted.received_at is not None,
-        ignored=list(asked.ignored),
-    )
-    if accepted.received_at is None:
-        return accepted
-    with contextlib.suppress(Retryable):  # the sweep tells again what is not confirmed
-        messages = imports.told(
-            import_id, asked.request, body.upload.size_bytes, accepted.received_at, parts.settings.site_id
+    async def accept(self, asked: Asked, body: uploads.Body) -> imports.Accepted:
+        parts, import_id = self.parts, self.keys.import_id
+        submission = imports.Submission(
+            import_id,
+            self.user.login,
+            asked.request,
+            body.uploads,
+            asked.sources,
+            asked.listener,
+            self.idempotency_key,
         )
-        await parts.broker.publish(*messages)
-        await imports.mark_told(parts.engine, import_id)
-    return accepted
+        accepted = await imports.accept(parts.engine, submission)
+        size_bytes, is_new = accepted.size_bytes, accepted.received_at is not None
+        telemetry.log().info(
+            "import accepted",
+            import_id=str(accepted.import_id),
+            size_bytes=size_bytes,
+            is_new=is_new,
+            ignored=list(asked.ignored),
+        )
+        if accepted.received_at is None:
+            return accepted
+        with contextlib.suppress(Retryable):  # the sweep tells again what is not confirmed
+            site_id = parts.settings.site_id
+            messages = imports.told(import_id, asked.request, size_bytes, accepted.received_at, site_id)
+            await parts.broker.publish(*messages)
+            await imports.mark_told(parts.engine, import_id)
+        return accepted
 
 
 @contextlib.asynccontextmanager
@@ -174,6 +167,8 @@ async def _answer(request: Request, parts: Parts, asked: Asked, import_id: UUID)
         location = f"/data/services/import/{import_id}"
         headers = {"Location": location, "Preference-Applied": "respond-async", IMPORT_HEADER: str(import_id)}
         return JSONResponse({"id": str(import_id), "status": location}, 202, headers)
+    if asked.listener and asked.sources:
+        return submitted(str(import_id), chose_archive=asked.chose_archive)
     gone = asyncio.create_task(_client_gone(request))
     try:
         ending = await parts.waiting.until_finished(import_id, gone)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
+from starlette.datastructures import Headers
 
 from libs.common.errors import Retryable, UserError
 from libs.common.storage import SINGLE_PUT_BYTES, Missing, Store, memory_store
@@ -13,6 +14,8 @@ from services.gateway.uploads import (
     BodyKind,
     Budget,
     Target,
+    Upload,
+    content_length,
     discard,
     kind_of,
     name_of,
@@ -21,6 +24,15 @@ from services.gateway.uploads import (
 
 KEY = "uploads/x/source"
 FORM = "multipart/form-data; boundary=XX"
+
+
+def key_of(number: int) -> str:
+    return f"{KEY}.{number}" if number else KEY
+
+
+def only(body: Body) -> Upload:
+    (upload,) = body.uploads
+    return upload
 
 
 async def in_pieces(body: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
@@ -40,7 +52,7 @@ def form(parts: Iterable[bytes]) -> bytes:
 async def received(
     store: Store, body: bytes, content_type: str, kind: BodyKind, *, limit: int = 0, size: int = 65_536
 ) -> Body:
-    return await receive(store, Target(KEY, "upload", limit), in_pieces(body, size), content_type, kind)
+    return await receive(store, Target(key_of, "upload", limit), in_pieces(body, size), content_type, kind)
 
 
 async def stored(store: Store) -> bytes:
@@ -51,17 +63,15 @@ async def stored(store: Store) -> bytes:
 async def test_a_raw_body_of_any_length_is_stored_as_it_is(size: int) -> None:
     store = memory_store()
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    upload = (await received(store, body, "application/zip", BodyKind.FILE)).upload
-    assert upload is not None
+    upload = only(await received(store, body, "application/zip", BodyKind.FILE))
     assert (upload.key, upload.size_bytes) == (KEY, size)
     assert upload.sha256 == hashlib.sha256(body).hexdigest()
     assert await stored(store) == body
 
 
-async def test_an_empty_body_is_refused_and_leaves_nothing() -> None:
+async def test_an_empty_body_is_no_file_and_leaves_nothing() -> None:
     store = memory_store()
-    with pytest.raises(UserError, match="Unable to identify upload format"):
-        await received(store, b"", "application/zip", BodyKind.FILE)
+    assert await received(store, b"", "application/zip", BodyKind.FILE) == Body()
     with pytest.raises(Missing):
         await store.head(KEY)
 
@@ -86,7 +96,7 @@ async def test_a_client_that_goes_in_the_middle_leaves_nothing(size: int) -> Non
         raise ConnectionError("gone")
 
     with pytest.raises(ConnectionError):
-        await receive(store, Target(KEY, "upload", 0), half(), "application/zip", BodyKind.FILE)
+        await receive(store, Target(key_of, "upload", 0), half(), "application/zip", BodyKind.FILE)
     with pytest.raises(Missing):
         await store.head(KEY)
 
@@ -103,27 +113,58 @@ async def test_a_form_has_fields_before_and_behind_its_file(size: int) -> None:
     )
     found = await received(store, body, FORM, BodyKind.FORM, size=size)
     assert found.fields == (("PROJECT_ID", "P"), ("note", "é"))
-    assert found.upload is not None
-    assert found.upload.name == "study.zip"
+    assert only(found).name == "study.zip"
     assert await stored(store) == b"\r\n--X bytes\r\n"
+
+
+@pytest.mark.parametrize("size", [100, SINGLE_PUT_BYTES + 1000])
+async def test_several_files_of_a_form_are_stored_one_after_the_other(size: int) -> None:
+    store = memory_store()
+    contents = [bytes([number]) * (size + number) for number in range(3)]
+    parts = [part("f", content, f"{number}.zip") for number, content in enumerate(contents)]
+    found = await received(
+        store, form([parts[0], part("a", b"b"), part("g", b"", "empty"), *parts[1:]]), FORM, BodyKind.FORM
+    )
+    assert found.fields == (("a", "b"),)
+    assert found.uploads == tuple(
+        Upload(key_of(number), f"{number}.zip", size + number, hashlib.sha256(content).hexdigest())
+        for number, content in enumerate(contents)
+    )
+    for number, content in enumerate(contents):
+        assert await store.read(key_of(number), 0, 1 << 30) == content
+
+
+async def test_the_files_of_a_form_share_one_limit() -> None:
+    body = form(part("f", bytes(60), f"{number}.zip") for number in range(2))
+    assert len((await received(memory_store(), body, FORM, BodyKind.FORM, limit=120)).uploads) == 2
+    with pytest.raises(UserError) as raised:
+        await received(memory_store(), body, FORM, BodyKind.FORM, limit=119)
+    assert raised.value.code == "limit-upload-bytes"
+
+
+def test_a_length_that_is_too_large_is_refused_before_the_body() -> None:
+    assert content_length(Headers({"content-length": "10"}), 10) == 10
+    assert content_length(Headers({}), 10) is None
+    assert content_length(Headers({"content-length": "99"}), 0) == 99
+    with pytest.raises(UserError):
+        content_length(Headers({"content-length": "11"}), 10)
 
 
 async def test_a_large_file_in_a_form_is_stored_by_parts() -> None:
     store = memory_store()
     content = bytes(range(256)) * 80_000
     found = await received(store, form([part("file", content, "a.zip")]), FORM, BodyKind.FORM)
-    assert found.upload is not None
-    assert found.upload.sha256 == hashlib.sha256(content).hexdigest()
+    assert only(found).sha256 == hashlib.sha256(content).hexdigest()
     assert await stored(store) == content
 
 
 async def test_a_file_field_that_was_left_empty_is_no_file() -> None:
     found = await received(memory_store(), form([part("file", b"", ""), part("a", b"b")]), FORM, BodyKind.FORM)
-    assert found == Body(None, (("a", "b"),))
+    assert found == Body((), (("a", "b"),))
 
 
 MALFORMED = {
-    "two-files": (form([part("a", b"1", "a.zip"), part("b", b"2", "b.zip")]), FORM, "one uploaded resource"),
+    "many-files": (form(part("a", b"1", "a.zip") for _ in range(1001)), FORM, "more than 1000 files"),
     "ends-early": (form([part("a", b"1", "a.zip")])[:-20], FORM, "ends early"),
     "no-boundary": (b"x", "multipart/form-data", "boundary"),
     "not-a-form": (b"this is no form at all, is it?", FORM, "malformed"),
@@ -142,7 +183,7 @@ async def test_a_malformed_form_is_refused(name: str) -> None:
 
 async def test_an_urlencoded_form_has_fields_alone() -> None:
     found = await received(memory_store(), b"dest=%2Farchive&a=&b=x+y", "", BodyKind.FIELDS)
-    assert found == Body(None, (("dest", "/archive"), ("a", ""), ("b", "x y")))
+    assert found == Body((), (("dest", "/archive"), ("a", ""), ("b", "x y")))
 
 
 @pytest.mark.parametrize("body", [bytes(2 << 20), b"a=b&" * 2000])

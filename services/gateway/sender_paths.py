@@ -1,0 +1,65 @@
+"""What a sender sets on the session's XML: XML paths, and XNAT's short names for some (pure; import semantics §1.2)."""
+
+import re
+from collections.abc import Mapping
+
+from libs.common.errors import UserError
+from services.gateway.values import Values
+
+LENGTH = 4096
+COUNT = 200
+_PATH = re.compile(r"(?:xnat|xdat|cat|prov):\w+/.+")
+_DESTINATION = re.compile(r"xnat:\w+/(project|subject_ID|label)")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,6})?")
+
+SHORTCUTS: Mapping[str, str] = {
+    "note": "xnat:imageSessionData/note",
+    "date": "xnat:imageSessionData/date",
+    "time": "xnat:imageSessionData/time",
+    "session_type": "xnat:imageSessionData/session_type",
+    "modality": "xnat:imageSessionData/modality",
+    "study_id": "xnat:imageSessionData/study_id",
+    "acquisition_site": "xnat:imageSessionData/acquisition_site",
+    "operator": "xnat:imageSessionData/operator",
+    "scanner": "xnat:imageSessionData/scanner",
+    "age": "xnat:imageSessionData/age",
+    "SUBTYPE": "xnat:imageSessionData/subtype",
+    "coil": "xnat:mrSessionData/coil",
+    "fieldStrength": "xnat:mrSessionData/fieldStrength",
+    "marker": "xnat:mrSessionData/marker",
+    "stabilization": "xnat:mrSessionData/stabilization",
+    "pi_firstname": "xnat:imageSessionData/investigator/firstname",
+    "pi_lastname": "xnat:imageSessionData/investigator/lastname",
+}
+"""Short name -> XML path. `UID` has none: it is the study's, by its header."""
+
+
+def is_path(name: str) -> bool:
+    """Whether a parameter's name is an XML path, such as `xnat:mrSessionData/note`."""
+    return bool(_PATH.fullmatch(name))
+
+
+def read_paths(values: Values) -> dict[str, str]:
+    """XML path -> value. A short name yields to the path itself; parts of the destination are not among them."""
+    paths = {path: values.text(name) for name, path in SHORTCUTS.items() if values.text(name)}
+    paths |= {name: value for name, value in values.by_name.items() if is_path(name)}
+    paths = {name: value for name, value in paths.items() if not _DESTINATION.fullmatch(name)}
+    if len(paths) > COUNT:
+        raise UserError("parameter-invalid", f"More than {COUNT} XML paths (xnat:…/…) are given: send fewer.")
+    for name, value in paths.items():
+        if len(name) + len(value) > LENGTH:
+            raise UserError("parameter-invalid", f"{name[:64]} is longer than {LENGTH} characters.")
+    _check(values, "date", _DATE, "YYYY-MM-DD")
+    _check(values, "time", _TIME, "HH:MM:SS")
+    return paths
+
+
+def _check(values: Values, name: str, pattern: re.Pattern[str], form: str) -> None:
+    if values.text(name) and not pattern.fullmatch(values.text(name)):
+        raise UserError("parameter-invalid", f"{name} must be {form}.")
+
+
+def destination_paths(values: Values, part: str) -> tuple[str, ...]:
+    """The XML paths that name `part` of the destination: `project`, `subject_ID` or `label` (§7.2)."""
+    return tuple(name for name in values.by_name if (match := _DESTINATION.fullmatch(name)) and match[1] == part)
