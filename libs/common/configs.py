@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.schema import configs
@@ -43,11 +44,12 @@ class Configs:
 async def load_configs(connection: AsyncConnection, tools: Collection[str], project: str | None = None) -> Configs:
     """What is in force for the site, and for `project` or `EVERY_PROJECT`, of some tools: one query."""
     columns = configs.c
+    place = (columns.project, columns.tool, columns.path)
     query = (
-        sa.select(columns.project, columns.tool, columns.path, columns.contents, columns.enabled)
-        .distinct(sa.func.coalesce(columns.project, ""), columns.tool, columns.path)
+        sa.select(*place, columns.contents, columns.enabled)
+        .ext(distinct_on(*place))
         .where(columns.tool.in_(sorted(tools)))
-        .order_by(sa.func.coalesce(columns.project, ""), columns.tool, columns.path, columns.version.desc())
+        .order_by(*place, columns.version.desc())
     )
     if project != EVERY_PROJECT:
         query = query.where(sa.or_(columns.project.is_(None), columns.project == project))
