@@ -17,7 +17,7 @@ from typing import Any
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 EXPECTATIONS = Path(__file__).parent / "golden" / "expectations"
-LEFT_OUT = {"17_ecat", "20_xar_example"}
+WITHOUT_UIDS = {"17_ecat", "20_xar_example"}
 
 Row = dict[str, Any]
 
@@ -212,15 +212,42 @@ def md5(row: Row) -> str:
 
 def folders() -> list[str]:
     """The folders that an import service of DICOM must get right."""
-    return sorted({row["path"].split("/")[0] for row in index()} - LEFT_OUT)
+    return sorted({row["path"].split("/")[0] for row in index()} - WITHOUT_UIDS)
+
+
+def expect_ecat(folder: str = "17_ecat") -> Row:
+    """What ECAT files become: a PET session for each patient ID, a scan for each file (§3.1 step 7, §4.8)."""
+    patients: dict[str, list[Row]] = defaultdict(list)
+    for row in index():
+        if row["path"].startswith(f"{folder}/"):
+            patients[row["patient_id"]].append(row)
+    return {"folder": folder, "sessions": [expect_ecat_session(files) for files in patients.values()], "others": {}}
+
+
+def expect_ecat_session(files: list[Row]) -> Row:
+    """Labels, type and scans of one patient's files."""
+    return {
+        "subject_label": label(row["patient_name"] for row in files),
+        "session_label": label(row["patient_id"] for row in files),
+        "folder": re.sub(r"\W", "_", files[0]["patient_id"]) or "session",
+        "xsi_type": "xnat:petSessionData",
+        "scans": {
+            str(number): {
+                "series_instance_uid": "",
+                "xsi_type": "xnat:petScanData",
+                "resources": {"ECAT": [{"path": member_path(row), "md5": row["md5"]}]},
+            }
+            for number, row in enumerate(files, start=1)
+        },
+    }
 
 
 def main() -> None:
     """Write every folder's expectation."""
     EXPECTATIONS.mkdir(parents=True, exist_ok=True)
-    for folder in folders():
-        text = json.dumps(expect(folder), indent=1, ensure_ascii=False)
-        (EXPECTATIONS / f"{folder}.json").write_text(text + "\n")
+    for expectation in (*map(expect, folders()), expect_ecat()):
+        text = json.dumps(expectation, indent=1, ensure_ascii=False)
+        (EXPECTATIONS / f"{expectation['folder']}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

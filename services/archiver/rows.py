@@ -236,7 +236,11 @@ async def _load_series(connection: AsyncConnection, import_id: UUID, session_id:
             frozenset(value for row in parts for value in row.modalities if value),
             frozenset(value for row in parts for value in row.sop_class_uids if value),
             fold(row.attributes for row in parts),
-            min((StatedScan(**row.stated) for row in parts if row.stated), key=lambda s: s.ordinal, default=None),
+            min(
+                (StatedScan(**row.stated) for row in parts if row.stated is not None),
+                key=lambda s: s.ordinal,
+                default=None,
+            ),
         )
         for uid, parts in grouped.items()
     ]

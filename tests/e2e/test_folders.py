@@ -64,6 +64,75 @@ async def test_a_folder_sent_to_the_archive_twice_changes_nothing_the_second_tim
     assert await site.archived_files(project) == before
 
 
+async def test_ecat_files_are_pet_sessions_by_patient(site: Site, project: str, events: Subscriber) -> None:
+    wanted = expectation("17_ecat")
+    response = await site.upload(zipped(folder("17_ecat")), dest=f"/prearchive/projects/{project}")
+    found = uris(response)
+    rows = {row["folderName"]: row for row in await site.rows(f"/data/prearchive/projects/{project}")}
+    assert {row["tag"] for row in rows.values()} == {""}
+    assert sorted("/data" + row["url"] for row in rows.values()) == sorted(found)
+    report = {line["path"]: line for line in await site.report(response)}
+    for session in wanted["sessions"]:
+        row = rows[session["folder"]]
+        assert (row["subject"], row["name"]) == (session["subject_label"], session["session_label"] or row["name"])
+        scans = await site.rows(f"/data{row['url']}/scans")
+        assert {scan["ID"]: scan["xsiType"] for scan in scans} == {
+            scan_id: scan["xsi_type"] for scan_id, scan in session["scans"].items()
+        }
+        for scan_id, scan in session["scans"].items():
+            resources = await site.rows(f"/data{row['url']}/scans/{scan_id}/resources")
+            assert [resource["label"] for resource in resources] == list(scan["resources"])
+            (file,) = scan["resources"]["ECAT"]
+            assert (report[file["path"]]["verdict"], report[file["path"]]["md5"]) == ("stored", file["md5"])
+            body = await site.http.get(f"/data{row['url']}/scans/{scan_id}/resources/ECAT/files/{file['path']}")
+            assert body.content == folder("17_ecat")[file["path"]]
+        xml = (await site.http.get(f"/data{row['url']}")).text
+        assert "<xnat:PETSession" in xml
+        assert '<xnat:isotope half-life="6586.2">F-18</xnat:isotope>' in xml
+        assert 'content="RAW" format="ECAT" label="ECAT"' in xml
+        assert "UID=" not in xml
+    seen = await events.until(import_id(response), "import.received", "session.received", "import.completed")
+    told = Counter(event["type"] for event in seen)
+    assert told["org.scandock.session.received.v1"] == len(wanted["sessions"])
+
+
+async def test_an_ecat_file_alone_is_archived_and_again_changes_nothing(site: Site, project: str) -> None:
+    (session,) = [one for one in expectation("17_ecat")["sessions"] if one["subject_label"]]
+    (file,) = session["scans"]["1"]["resources"]["ECAT"]
+    body = folder("17_ecat")[file["path"]]
+    dest = f"/archive/projects/{project}"
+    for _ in range(2):
+        response = await site.upload(body, "application/octet-stream", dest=dest)
+        assert uris(response) == [f"/data{dest}/subjects/{session['subject_label']}/experiments/ECAT001"]
+        files = await site.archived_files(project)
+        assert {(label, scan, resource): md5 for (label, scan, resource, _), md5 in files.items()} == {
+            ("ECAT001", "1", "ECAT"): file["md5"]
+        }
+
+
+async def test_ecat_beside_dicom_is_another_session_and_the_sender_numbers_its_scans(site: Site, project: str) -> None:
+    files = {f"ecat/{name}": body for name, body in folder("17_ecat").items() if "derived" in name}
+    files |= {f"dicom/{name}": body for name, body in folder("09_pet_tcia").items() if name == "2.dcm"}
+    first = {"xnat:petSessionData/scans/scan/ID": "5"}
+    response = await site.upload(zipped(files), dest=f"/prearchive/projects/{project}", **first)
+    assert len(uris(response)) == 2
+    scans = [[row["ID"] for row in await site.rows(f"{uri}/scans")] for uri in uris(response)]
+    assert sorted(scans) == [["4"], ["5"]]
+
+
+async def test_ecat_in_other_bytes_is_a_conflict_that_delete_replaces(site: Site, project: str) -> None:
+    """Without a SOP Instance UID a file is known by its name (§7.5)."""
+    plain, derived = (body for _, body in sorted(folder("17_ecat").items()))
+    names = {"dest": f"/archive/projects/{project}/subjects/S/experiments/E"}
+    assert len(uris(await site.upload(zipped({"pet.v": plain}), **names))) == 1
+    changed = zipped({"pet.v": plain[:-1] + b"!"})
+    assert (await site.upload(changed, overwrite="append", **names)).status_code == 409
+    assert len(uris(await site.upload(changed, overwrite="delete", **names))) == 1
+    assert list(await site.archived_files(project)) == [("E", "1", "ECAT", "pet.v")]
+    assert len(uris(await site.upload(zipped({"more.v": derived}), overwrite="append", **names))) == 1
+    assert [scan for _, scan, _, _ in sorted(await site.archived_files(project))] == ["1", "2"]
+
+
 async def test_junk_alone_is_refused(site: Site, project: str) -> None:
     response = await site.upload(zipped(folder("18_junk_non_dicom")), dest=f"/archive/projects/{project}")
     assert response.status_code == 400
