@@ -23,7 +23,9 @@ FILES = 1000
 NAME_LENGTH = 255
 NO_FILE = "Unable to identify upload format."
 """XNAT's words for a request without a file (§1.3)."""
-HOW_TO_SEND = "Send the file as the body, with its Content-Type or inbody=true, or as the file of a form."
+HOW_TO_SEND = (
+    "There is no file, or an empty one. Send it as the body, with its Content-Type or inbody=true, or in a form."
+)
 TOO_MANY = f"The form has too many fields: at most {FIELDS}, of {FIELDS_BYTES} bytes together, are read."
 
 SUFFIXES = {
