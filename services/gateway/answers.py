@@ -20,6 +20,7 @@ _STATUSES: Mapping[str, int] = {
     "unauthenticated": 401,
     "forbidden": 403,
     "operation-in-progress": 403,
+    "cancelled": 409,
     "project-unknown": 404,
     "handler-unknown": 404,
     "idempotency-mismatch": 422,

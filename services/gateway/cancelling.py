@@ -8,17 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import User
 from libs.common.errors import UserError
-from libs.common.messages import ImportFinished
-from libs.common.schema import import_sessions, imports, sessions
+from libs.common.messages import CommandReceived, ImportFinished
+from libs.common.schema import commands, import_sessions, imports, sessions
 
 CANCELLED = "cancelled"
 DETAIL = "The import was cancelled."
 
 
-async def cancel_import(connection: AsyncConnection, user: User, import_id: UUID) -> Sequence[ImportFinished]:
+async def cancel_import(
+    connection: AsyncConnection, user: User, import_id: UUID
+) -> Sequence[ImportFinished | CommandReceived]:
     """End an import and drop its entries, unless a session of it has landed; what to tell afterwards. Safe to repeat.
 
-    Router and archiver hold the import's row too (`hold_import`), so of a cancel and a merge that meet, the first one wins.
+    Router and archiver hold the import's row too (`hold_import`): of a cancel and a merge that meet, the first wins.
 
     Raises:
         UserError: it is not there for this user, or has ended, or is landing (`conflict-…`, 409).
@@ -35,7 +37,20 @@ async def cancel_import(connection: AsyncConnection, user: User, import_id: UUID
             detail = "Sessions of the import have landed already: delete those that are not wanted."
             raise UserError("conflict-import-landed", detail)
         await _end(connection, import_id)
-    return [ImportFinished(import_id=import_id)]
+    return [ImportFinished(import_id=import_id), *await _waiting_commands(connection, import_id)]
+
+
+async def _waiting_commands(connection: AsyncConnection, import_id: UUID) -> Sequence[CommandReceived]:
+    """The commands that wait until what was accepted before them has ended."""
+    query = sa.select(commands.c.id).where(
+        commands.c.session_id.in_(_sessions_of(import_id)), commands.c.done_at.is_(None), commands.c.outcome.is_(None)
+    )
+    return [CommandReceived(command_id=each) for each in await connection.scalars(query)]
+
+
+def _sessions_of(import_id: UUID) -> sa.ScalarSelect[str]:
+    columns = import_sessions.c
+    return sa.select(columns.session_id).where(columns.import_id == import_id).scalar_subquery()
 
 
 async def _has_landed(connection: AsyncConnection, import_id: UUID) -> bool:
@@ -49,12 +64,13 @@ async def _end(connection: AsyncConnection, import_id: UUID) -> None:
     now, each = sa.func.now(), import_sessions.c
     ended = {"outcome": "rejected", "code": CANCELLED, "detail": DETAIL, "finished_at": now}
     await connection.execute(sa.update(imports).where(imports.c.id == import_id).values(ended))
-    of_import = sa.select(each.session_id).where(each.import_id == import_id)
+    shared = sa.select(sessions.c.id).where(sessions.c.id.in_(_sessions_of(import_id)), sessions.c.is_shared)
+    await connection.execute(shared.order_by(sessions.c.id).with_for_update())  # nobody is joining it from here on
     of_others = sa.select(each.session_id).where(each.session_id == sessions.c.id, each.import_id != import_id)
     is_own = (sessions.c.opened_by == import_id) & (sessions.c.place == "opening")
     is_empty = sessions.c.is_shared & (sessions.c.place == "prearchive") & (sessions.c.revision == 0)
     await connection.execute(
         sa.update(sessions)
-        .where(sessions.c.id.in_(of_import.scalar_subquery()), sa.or_(is_own, is_empty & sa.not_(of_others.exists())))
+        .where(sessions.c.id.in_(_sessions_of(import_id)), sa.or_(is_own, is_empty & sa.not_(of_others.exists())))
         .values(place="deleted", status_reason=DETAIL, deleted_from=sessions.c.place, deleted_at=now, updated_at=now)
     )

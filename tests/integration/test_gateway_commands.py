@@ -18,7 +18,7 @@ from libs.common.requests import Overwrite
 from libs.common.schema import commands, import_sessions, imports
 from libs.common.storage import memory_store
 from libs.common.topology import declare_topology, queue_name
-from services.gateway.answers import COMMAND_HEADER
+from services.gateway.answers import COMMAND_HEADER, IMPORT_HEADER
 from services.gateway.sweep import tell_commands_again
 from tests.integration.gateway import AT, Gateway, settings_of
 from tests.servers import Servers, unique_name
@@ -463,3 +463,18 @@ async def test_an_archived_session_is_deleted_by_its_owner(
     assert (await gateway.client("reader").delete(path)).status_code == 403
     assert (await gateway.client("stranger").delete(path)).status_code == 404
     assert (await http.delete(f"{path.split('?')[0]}/scans")).status_code == 405
+
+
+async def test_a_running_import_is_cancelled(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    row = {"id": uuid4(), "login": "owner", "request": {}, "size_bytes": 0, "sha256": ""}
+    await gateway.insert(imports, row)
+    path = f"/data/services/import/{row['id']}"
+    assert (await gateway.client("stranger").delete(path)).status_code == 404
+    for _ in range(2):
+        answer = await http.delete(path)
+        assert (answer.status_code, answer.headers[IMPORT_HEADER]) == (200, str(row["id"]))
+    status = (await http.get(path)).json()
+    assert (status["state"], status["code"]) == ("rejected", "cancelled")
+    await gateway.execute(sa.update(imports).values(outcome="completed", code=""))
+    ended = await http.delete(path)
+    assert (ended.status_code, "has ended" in ended.text) == (409, True)
