@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.configs import Configs, load_configs
 from libs.common.dicom_classes import PetMr
 from libs.common.errors import UserError
-from libs.common.requests import Duplicates
 
 SITE_TOOL = "siteConfig"
 PET_MR_TOOL = "separatePETMR"
@@ -92,15 +91,9 @@ PREFERENCES: Mapping[str, Preference] = {
     "preventCrossModalityMerge": Preference(
         "true", _read_boolean, "Whether an upload of another session type is kept out of an archived session"
     ),
-    "uiDefaultCompressedUploaderImporter": Preference(
-        "SI", _read_word("SI", "DICOM-zip"), "The import handler where an upload names none"
-    ),
     "checksums": Preference("true", _read_boolean, "Whether a refresh without options makes checksums again"),
-    "duplicates": Preference(
-        Duplicates.IDENTICAL.value, _read_word(*Duplicates), "What a file that the session has already means"
-    ),
 }
-"""By XNAT's names; `duplicates` is ours."""
+"""By XNAT's names: those that something follows from. Others are settings of the services, or do not exist."""
 
 read_pet_mr = _read_word(*PetMr)
 """Reads the text of the config `separatePETMR/config`, of the site or a project (§4.4)."""
@@ -114,9 +107,7 @@ class Preferences:
     matches_by_uid: bool = True
     rebuild_after_minutes: int = 5
     prevents_cross_modality_merge: bool = True
-    default_handler: str = "SI"
     checksums: bool = True
-    duplicates: Duplicates = Duplicates.IDENTICAL
     pet_mr: PetMr = PetMr.PETMR
 
 
@@ -148,9 +139,7 @@ def preferences_of(found: Configs, project: str | None = None) -> Preferences:
         matches_by_uid=bool(value("useSopInstanceUidToUniquelyIdentifyDicom")),
         rebuild_after_minutes=int(value("sessionXmlRebuilderInterval")),
         prevents_cross_modality_merge=bool(value("preventCrossModalityMerge")),
-        default_handler=str(value("uiDefaultCompressedUploaderImporter")),
         checksums=bool(value("checksums")),
-        duplicates=Duplicates(str(value("duplicates"))),
         pet_mr=_pet_mr(found, project),
     )
 

@@ -14,6 +14,7 @@ from services.gateway.parts import Parts
 from services.gateway.routes import (
     archive,
     cache,
+    config,
     contents,
     direct,
     health,
@@ -43,6 +44,7 @@ ROUTERS = (
     workflows.router,
     cache.router,
     site.router,
+    config.router,
 )
 
 

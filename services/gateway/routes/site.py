@@ -6,9 +6,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from libs.cli.accounts import Account, NewUser, add_user, list_users
 from libs.common.access import User
+from libs.common.database import transaction
 from libs.common.errors import UserError
+from libs.common.preferences import Value
 from services.gateway.parts import PartsOf, UserOf
 from services.gateway.routes.shapes import read_document
+from services.gateway.site_config import read_text, read_texts, read_values, write_values
 
 router = APIRouter(tags=["site"])
 XNAT_VERSION = "1.9.2"
@@ -35,6 +38,57 @@ async def build_info() -> Response:
 @router.get("/xapi/siteConfig/buildInfo/version", summary="Which XNAT this behaves like, as text")
 async def version() -> Response:
     return PlainTextResponse(XNAT_VERSION)
+
+
+@router.get("/xapi/siteConfig", summary="The site's preferences")
+async def get_preferences(parts: PartsOf, user: UserOf) -> Response:
+    async with transaction(parts.engine) as connection:
+        return JSONResponse(await read_values(connection))
+
+
+_MAP = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+_VALUE = {
+    "requestBody": {"content": {"text/plain": {"schema": {"type": "string"}}, "application/json": {"schema": {}}}}
+}
+
+
+@router.post("/xapi/siteConfig", summary="Set preferences, all or none; for administrators", openapi_extra=_MAP)
+async def post_preferences(request: Request, parts: PartsOf, user: UserOf) -> Response:
+    _require_admin(user)
+    values = read_texts(await read_document(request))
+    async with transaction(parts.engine) as connection:
+        await write_values(connection, user, values)
+    return Response()
+
+
+@router.get("/xapi/siteConfig/values/{names}", summary="Some preferences, by names with commas between")
+async def get_some_preferences(parts: PartsOf, user: UserOf, names: str) -> Response:
+    async with transaction(parts.engine) as connection:
+        values = await read_values(connection)
+    return JSONResponse({name: _known(values, name) for name in names.split(",")})
+
+
+@router.get("/xapi/siteConfig/{name}", summary="One preference: text as it stands, numbers and booleans as JSON")
+async def get_preference(parts: PartsOf, user: UserOf, name: str) -> Response:
+    async with transaction(parts.engine) as connection:
+        value = _known(await read_values(connection), name)
+    return PlainTextResponse(value) if isinstance(value, str) else JSONResponse(value)
+
+
+@router.put("/xapi/siteConfig/{name}", summary="Set one preference; for administrators", openapi_extra=_VALUE)
+@router.post("/xapi/siteConfig/{name}", summary="Set one preference; for administrators", openapi_extra=_VALUE)
+async def put_preference(request: Request, parts: PartsOf, user: UserOf, name: str) -> Response:
+    _require_admin(user)
+    text = read_text(name, await read_document(request))
+    async with transaction(parts.engine) as connection:
+        await write_values(connection, user, {name: text})
+    return Response()
+
+
+def _known(values: dict[str, Value], name: str) -> Value:
+    if name not in values:
+        raise UserError("not-found", f"There is no site preference {name}. There are: {', '.join(values)}.")
+    return values[name]
 
 
 @router.get("/xapi/users/username", summary="Your user name")

@@ -51,7 +51,6 @@ def test_a_project_has_its_own_pet_mr_policy():
     [
         ("preventCrossModalityMerge", " TRUE ", "true"),
         ("sessionXmlRebuilderInterval", "05", "5"),
-        ("duplicates", "keep", "keep"),
         ("dicomFileNameTemplate", "${StudyInstanceUID}_${StudyInstanceUID}.dcm", None),
     ],
 )
@@ -66,7 +65,6 @@ def test_a_value_is_stored_in_one_spelling(name, text, stored):
         ("sessionXmlRebuilderInterval", "0", "minutes from 1"),
         ("sessionXmlRebuilderInterval", "-5", "minutes from 1"),
         ("sessionXmlRebuilderInterval", "٥", "minutes from 1"),
-        ("duplicates", "drop", "identical or conflict or keep"),
         ("dicomFileNameTemplate", "image.dcm", "must name at least one element"),
         ("dicomFileNameTemplate", "${SOPInstanceUID", "must name at least one element"),
         ("dicomFileNameTemplate", "${SOPInstanceUID}${", "begins or ends no"),
