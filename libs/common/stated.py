@@ -5,6 +5,9 @@ import re
 
 from pydantic import BaseModel, ConfigDict
 
+SESSION_KEY = "xar:session"
+"""Stands for the series of a session's own resources in a document."""
+
 _DERIVED = re.compile(r"(ecat|xar):.*", re.DOTALL)
 
 
@@ -31,7 +34,8 @@ class StatedScan(BaseModel):
     """One scan as its importer states it; stored with the series of an import. Empty: nothing is stated.
 
     `scan_id` is the scan's; without it scans are numbered from `first_number` on, in the order of `ordinal`, that of
-    a scan's first member. `is_session`: no scan at all, but the session's own resources.
+    a scan's first member. `is_session`: no scan at all, but the session's own resources. `adds`: the documents name a
+    session that is there, to which they add.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -40,7 +44,7 @@ class StatedScan(BaseModel):
     first_number: int = 1
     ordinal: int = 0
     is_session: bool = False
-    session_xsi_type: str = ""
+    adds: bool = False
     xsi_type: str = ""
     type: str = ""
     quality: str = ""

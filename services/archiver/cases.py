@@ -227,10 +227,11 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """Scans and files that a session gains."""
+    """Scans and files that a session gains; `session` is what a document says of its own resources."""
 
     scans: tuple[PlannedScan, ...] = ()
     files: tuple[PlannedFile, ...] = ()
+    session: StatedScan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.broker import Output as MessageOrEvent
 from libs.common.database import copy_rows, staged_if_complete, transaction
-from libs.common.errors import Poison, Retryable
+from libs.common.errors import Poison, Retryable, UserError
 from libs.common.facts import Verdict
+from libs.common.importers import IMPORTERS, Reads
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound, derive
+from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.storage import Missing, ObjectStore
+from services.extractor import xar
 from services.extractor.batches import Plan, plan_batches
 from services.extractor.leases import Leases
 from services.extractor.limits import Limits
-from services.extractor.listing import Source, Upload, list_upload
+from services.extractor.listing import Inner, Source, Upload, list_upload
 from services.extractor.members import Found
 
 Output = MembersFound | ImportStaged
@@ -47,18 +50,28 @@ async def list_import(message: ImportReceived, store: ObjectStore, engine: Async
             return []
         if row.is_listed:
             return await _tell(connection, import_id)
-    try:
-        members = await list_upload(store, row.upload, limits)
-    except Missing as error:
-        raise Poison("upload-missing", "an object of the upload is gone") from error
+    members = await _list(store, row, limits)
     async with transaction(engine) as connection:
         await _write(connection, import_id, members)
         return await _tell(connection, import_id)
 
 
+async def _list(store: ObjectStore, row: "_Row", limits: Limits) -> Sequence[Found]:
+    try:
+        members = await list_upload(store, row.upload, limits)
+    except Missing as error:
+        raise Poison("upload-missing", "an object of the upload is gone") from error
+    except UserError as error:
+        raise (xar.refusal(error) if row.reads is Reads.DOCUMENTS else error) from error
+    if row.reads is Reads.DOCUMENTS:
+        xar.check(row.upload, members)
+    return members
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     upload: Upload
+    reads: Reads
     is_listed: bool
     is_leased: bool
     is_ended: bool
@@ -68,7 +81,15 @@ async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     columns, source = imports.c, import_sources.c
     is_leased = (columns.leased_until > sa.func.now()).label("is_leased")
     query = (
-        sa.select(columns.listed_at, columns.outcome, is_leased, source.object_key, source.name, source.size_bytes)
+        sa.select(
+            columns.listed_at,
+            columns.outcome,
+            columns.request,
+            is_leased,
+            source.object_key,
+            source.name,
+            source.size_bytes,
+        )
         .join_from(imports, import_sources)
         .where(columns.id == import_id)
         .order_by(source.ordinal)
@@ -76,8 +97,10 @@ async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     rows = (await connection.execute(query)).all()
     if not rows:
         raise Retryable("import-unknown", f"import {import_id} has no row")
-    upload = Upload(import_id, tuple(Source(row.object_key, row.name, row.size_bytes) for row in rows))
-    return _Row(upload, rows[0].listed_at is not None, bool(rows[0].is_leased), rows[0].outcome is not None)
+    reads = IMPORTERS[ImportRequest.model_validate(rows[0].request).handler].reads
+    inner = Inner.KEEP if reads is Reads.DOCUMENTS else Inner.OPEN
+    upload = Upload(import_id, tuple(Source(row.object_key, row.name, row.size_bytes) for row in rows), inner)
+    return _Row(upload, reads, rows[0].listed_at is not None, bool(rows[0].is_leased), rows[0].outcome is not None)
 
 
 async def _write(connection: AsyncConnection, import_id: UUID, members: Sequence[Found]) -> None:

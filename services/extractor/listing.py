@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from uuid import UUID
 
 from libs.common.errors import UserError
@@ -28,12 +29,22 @@ class Source:
     size_bytes: int
 
 
+class Inner(StrEnum):
+    """What becomes of archives among the members of an upload."""
+
+    OPEN = "open"
+    """They are folders of the upload."""
+    KEEP = "keep"
+    """They are files as any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """Everything that one import was sent, in order; of several sources each is a folder of the upload."""
 
     import_id: UUID
     sources: tuple[Source, ...]
+    inner: Inner = Inner.OPEN
 
     @property
     def size_bytes(self) -> int:
@@ -49,7 +60,7 @@ async def list_upload(store: ObjectStore, upload: Upload, limits: Limits) -> lis
     """
     if not upload.size_bytes:
         raise UserError("empty-upload", "the upload has no bytes")
-    space = _Space(f"uploads/{upload.import_id}/members", Budget(limits, upload.size_bytes))
+    space = _Space(f"uploads/{upload.import_id}/members", Budget(limits, upload.size_bytes), upload.inner)
     paths = source_paths([source.name for source in upload.sources])
     leaves: list[Found] = []
     for number, (source, path) in enumerate(zip(upload.sources, paths, strict=True), 1):
@@ -72,9 +83,10 @@ async def list_upload(store: ObjectStore, upload: Upload, limits: Limits) -> lis
 class _Space:
     """What the sources of one upload share: the limits, and the objects that hold their members, in order."""
 
-    def __init__(self, prefix: str, budget: Budget) -> None:
+    def __init__(self, prefix: str, budget: Budget, inner: Inner) -> None:
         self.objects: list[str] = []
         self.budget = budget
+        self.inner = inner
         self._prefix = prefix
         self._unpacked = 0
 
@@ -186,7 +198,7 @@ class _Listing:
 
     def _add(self, members: Sequence[Found]) -> None:
         for member in members:
-            is_candidate = not member.skipped and may_be_archive(member.path)
+            is_candidate = self._space.inner is Inner.OPEN and not member.skipped and may_be_archive(member.path)
             (self._next if is_candidate else self.leaves).append(member)
 
     def _add_file(self, candidate: _Candidate) -> None:

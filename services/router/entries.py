@@ -36,11 +36,12 @@ async def usable_projects(connection: AsyncConnection, login: str, candidates: C
     by_alias = sa.select(project_aliases.c.alias, project_aliases.c.project).where(project_aliases.c.alias.in_(wanted))
     by_id = sa.select(projects.c.id, projects.c.id).where(projects.c.id.in_(wanted))
     named = {row[0]: row[1] for statement in (by_alias, by_id) for row in await connection.execute(statement)}
-    user = await _load_user(connection, login)
+    user = await load_user(connection, login)
     return {name: project for name, project in named.items() if access.may(user, access.Action.EDIT, project)}
 
 
-async def _load_user(connection: AsyncConnection, login: str) -> access.User:
+async def load_user(connection: AsyncConnection, login: str) -> access.User:
+    """The user with the roles that count now."""
     admin = await connection.scalar(sa.select(users.c.admin).where(users.c.login == login, users.c.enabled))
     rows = await connection.execute(
         sa.select(memberships.c.project, memberships.c.role).where(memberships.c.login == login)

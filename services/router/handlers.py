@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import hold_import, transaction
 from libs.common.entries import take_back
 from libs.common.errors import UserError
-from libs.common.importers import IMPORTERS, Entries
+from libs.common.importers import IMPORTERS, Entries, Reads
 from libs.common.messages import MembersFound, MembersRouted
 from libs.common.preferences import load_preferences
 from libs.common.storage import ObjectStore
@@ -19,6 +19,7 @@ from services.router.heads import read_headers
 from services.router.refusals import complete, refusal
 from services.router.rules import Identity, identify, project_candidates
 from services.router.studies import Study, group
+from services.router.xar import route_documents
 
 
 async def route_members(
@@ -36,6 +37,8 @@ async def route_members(
         batch = await batches.load(connection, message)
     if batch is None:
         return []
+    if IMPORTERS[batch.request.handler].reads is Reads.DOCUMENTS:
+        return await route_documents(batch, store, engine, site_id)
     outcomes = await _read(store, batch)
     try:
         if (refused := refusal(batch.members, outcomes, batch.request)) is not None:
