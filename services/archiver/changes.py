@@ -46,7 +46,7 @@ async def write_decision(
 ) -> None:
     """Write everything that the decision means: rows of the session, its change, the verdicts, the import's outcome."""
     if decision.outcome is Outcome.UNCHANGED or decision.place is Place.DELETED:
-        uri = "" if decision.joins is None else _uri_of(decision.joins)
+        uri = "" if decision.joins is None else uri_of(decision.joins)
     else:
         landing = _Landing(submission, case, decision, site)
         home = await _home(connection, landing)
@@ -78,12 +78,12 @@ async def _home(connection: AsyncConnection, landing: _Landing) -> _Home:
             values |= {"quarantined": True}
         if case.policy.area is Area.PREARCHIVE:
             values |= {"status": decision.status, "status_reason": ""}
-        return _Home(there.id, there.prefix, there.revision + 1, _uri_of(there), values)
+        return _Home(there.id, there.prefix, there.revision + 1, uri_of(there), values)
     reason = "" if decision.problem is None else decision.problem.detail
     values |= {"place": decision.place, "status": decision.status, "status_reason": reason}
     values |= {"fields": sessions.c.fields.concat(fields)}
     if decision.place is Place.ARCHIVE:
-        subject = await _ensure_subject(connection, landing)
+        subject = await ensure_subject(connection, case, landing.submission.login, landing.site)
         values |= {"label": case.aim.label, "subject_id": subject.id, "subject_label": subject.label}
         values |= {"archived_at": datetime.now(UTC), "quarantined": case.policy.quarantines}
         uri = names.archive_uri(str(entry.project), subject.label, case.aim.label)
@@ -127,23 +127,21 @@ def _verb(decision: Decision) -> str:
     return "updated" if decision.joins is not None else "archived"
 
 
-def _uri_of(session: Session) -> str:
+def uri_of(session: Session) -> str:
+    """Where a session is, without `/data`."""
     if session.place is Place.ARCHIVE:
         return names.archive_uri(str(session.project), session.subject_label, session.label)
     return names.prearchive_uri(session.project, session.timestamp, session.folder)
 
 
-async def _ensure_subject(connection: AsyncConnection, landing: _Landing) -> Subject:
-    """The subject of a new session, made where there is none; two imports at once make one."""
-    case = landing.case
+async def ensure_subject(connection: AsyncConnection, case: Case, login: str, site: Site) -> Subject:
+    """The subject of a new session, made where there is none; two that need it at once make one."""
     if case.subject is not None:
         return case.subject
     label = names.clean_label(case.aim.subject or "")
     number = await connection.scalar(sa.select(subject_ids.next_value()))
-    row = {"id": f"{landing.site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
-    await connection.execute(
-        insert(subjects).values(**row, created_by=landing.submission.login).on_conflict_do_nothing()
-    )
+    row = {"id": f"{site.site_id}_S{number:05d}", "label": label, "project": case.entry.project}
+    await connection.execute(insert(subjects).values(**row, created_by=login).on_conflict_do_nothing())
     subject = await find_subject(connection, case.entry.project, label)
     assert subject is not None  # noqa: S101 - just made
     return subject

@@ -8,9 +8,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import copy_rows
-from libs.common.schema import files, resources, scans
+from libs.common.schema import resources, scans
 from libs.common.stated import StatedResource, uid_of
 from services.archiver.cases import Contents, PlannedFile, PlannedScan
+from services.archiver.replacing import note_successors, take_out
 from services.archiver.rows import Import
 
 QUALITY = "usable"
@@ -53,18 +54,20 @@ async def write_contents(
     connection: AsyncConnection, session_id: str, contents: Contents, submission: Import, revision: int
 ) -> list[Gain]:
     """Add the planned scans and files to a session; the resources that have changed."""
-    scan_rows = await _write_scans(connection, session_id, contents.scans)
+    scan_rows = await write_scans(connection, session_id, contents.scans)
     spots = sorted({(planned.scan_id, planned.file.resource_label) for planned in contents.files})
     gains = await _write_resources(connection, session_id, [(scan_rows[scan], scan, label) for scan, label in spots])
-    replaced = [planned.replaces for planned in contents.files if planned.replaces is not None]
-    if replaced:
-        await connection.execute(sa.delete(files).where(files.c.id == sa.any_(sa.literal(replaced, _BIGINTS))))
+    places = {(gain.scan_id, gain.label): gain.row for gain in gains}
+    successors = {
+        planned.replaces: (places[planned.scan_id, planned.file.resource_label], planned.name)
+        for planned in contents.files
+        if planned.replaces is not None
+    }
+    await take_out(connection, list(successors), revision)
     await _copy_files(connection, session_id, contents.files, gains, submission)
-    await _count_files(connection, [gain.row for gain in gains], revision)
+    await note_successors(connection, successors)
+    await count_files(connection, [gain.row for gain in gains], revision)
     return gains
-
-
-_BIGINTS = sa.ARRAY(sa.BigInteger)
 
 
 async def describe_scans(connection: AsyncConnection, session_id: str) -> None:
@@ -80,7 +83,7 @@ async def describe_scans(connection: AsyncConnection, session_id: str) -> None:
     )
 
 
-async def _write_scans(
+async def write_scans(
     connection: AsyncConnection, session_id: str, planned: Sequence[PlannedScan]
 ) -> Mapping[str, int]:
     rows = {scan.scan_id: scan.row for scan in planned if scan.row is not None}
@@ -168,10 +171,12 @@ async def _copy_files(
     )
 
 
-async def _count_files(connection: AsyncConnection, rows: Sequence[int], revision: int) -> None:
+async def count_files(connection: AsyncConnection, rows: Sequence[int], revision: int) -> None:
+    """Count the files of resources that have changed with this revision."""
     query = sa.text(
         "update resources set file_count = counted.files, size_bytes = counted.bytes, revision = :revision"
-        " from (select resource, count(*) as files, sum(size_bytes) as bytes from files"
-        " where resource = any(:rows) group by resource) counted where resources.id = counted.resource"
+        " from (select r.id, count(f.id) as files, coalesce(sum(f.size_bytes), 0) as bytes from resources r"
+        " left join files f on f.resource = r.id where r.id = any(:rows) group by r.id) counted"
+        " where resources.id = counted.id"
     )
     await connection.execute(query, {"rows": list(rows), "revision": revision})

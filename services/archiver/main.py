@@ -32,7 +32,7 @@ async def main() -> None:
     stager = Stager(s3_store(settings.s3))
     broker.subscribe(MembersRouted, partial(stage_members, stager=stager, engine=engine), ends, BATCHES_AT_ONCE)
     broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
-    broker.subscribe(CommandReceived, partial(run_command, engine=engine), ends)
+    broker.subscribe(CommandReceived, partial(run_command, engine=engine, site=site), ends)
     behind = [
         asyncio.create_task(sweep(engine, broker.publish)),
         asyncio.create_task(collect_garbage(engine, settings.s3, settings.retention)),

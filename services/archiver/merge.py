@@ -58,7 +58,7 @@ def decide(case: Case) -> Decision:
         return _open(case, Place.PREARCHIVE, Status.READY)
     if case.aim.subject is None:
         return hold(case, NO_SUBJECT)
-    doubled = _doubled(_settle(case, ()), case)
+    doubled = doubled_instances(settle_case(case, ()), case)
     return hold(case, doubled) if doubled else _open(case, Place.ARCHIVE, Status.ARCHIVED)
 
 
@@ -84,7 +84,7 @@ def hold(case: Case, problem: Problem, clashing: Mapping[int, Finding] | None = 
 
 def _open(case: Case, place: Place, status: Status) -> Decision:
     """The entry itself becomes a session, with everything that the upload brings."""
-    upload = _settle(case, ())
+    upload = settle_case(case, ())
     findings = {planned.file.ordinal: Finding(Verdict.STORED) for planned in upload.files}
     return Decision(
         Outcome.MERGED,
@@ -92,15 +92,15 @@ def _open(case: Case, place: Place, status: Status) -> Decision:
         status,
         {**findings, **copy_findings(upload, findings)},
         Contents(plan_scans(case, ()), upload.files),
-        xsi_type=_session_type(case.series),
+        xsi_type=_own_type(case),
         attributes=fold(series.attributes for series in case.series),
     )
 
 
 def _join(case: Case, target: Session) -> Decision:
     """The upload meets a session that is there."""
-    upload = _settle(case, target.scans)
-    found = compare(upload, target.files, {scan.row: scan.scan_id for scan in target.scans}, case.policy)
+    upload = settle_case(case, target.scans)
+    found = compare(upload, target.files, ids_by_row(target), case.policy)
     if found.clash is None and not found.files and _subject_fits(case, target):
         return Decision(Outcome.UNCHANGED, Place.MERGED, Status.READY, found.findings, joins=target)
     problem = _first_problem(case, target, upload, found)
@@ -121,19 +121,24 @@ def _join(case: Case, target: Session) -> Decision:
     )
 
 
+def ids_by_row(session: Session) -> Mapping[int, str]:
+    """The IDs of a session's scans by their rows; 0 stands for its own resources."""
+    return {0: "", **{scan.row: scan.scan_id for scan in session.scans}}
+
+
 def _first_problem(case: Case, target: Session, upload: Upload, found: Comparison) -> Problem | None:
     """§7.3 in its order, then §7.4, then §7.5."""
     if case.policy.overwrite is Overwrite.NONE:
         return SESSION_EXISTS
     if case.policy.area is Area.ARCHIVE:
-        problem = next((one for one in (check(case, target) for check in _CHECKS) if one is not None), None)
+        problem = next(iter(target_problems(case, target)), None)
         if problem is not None:
             return problem
-    return _doubled(upload, case) or (None if found.clash is None else CLASHES[found.clash])
+    return doubled_instances(upload, case) or (None if found.clash is None else CLASHES[found.clash])
 
 
 def _check_modality(case: Case, target: Session) -> Problem | None:
-    differs = target.xsi_type not in {"", _session_type(case.series)}
+    differs = target.xsi_type not in {"", _own_type(case)}
     return MODALITY_DIFFERS if differs else None
 
 
@@ -169,6 +174,11 @@ _CHECKS: tuple[Callable[[Case, Session], Problem | None], ...] = (
 )
 
 
+def target_problems(case: Case, target: Session) -> list[Problem]:
+    """All that keeps the entry out of the archived session as a whole, in XNAT's order (§7.3)."""
+    return [one for one in (check(case, target) for check in _CHECKS) if one is not None]
+
+
 def _subject_fits(case: Case, target: Session) -> bool:
     """The session is of the subject that the sender means; naming the session alone means its own (§2)."""
     if case.policy.area is Area.PREARCHIVE or (case.is_adopted and not case.aim.subject_is_named):
@@ -176,7 +186,7 @@ def _subject_fits(case: Case, target: Session) -> bool:
     return case.subject is not None and case.subject.id == target.subject_id
 
 
-def _doubled(upload: Upload, case: Case) -> Problem | None:
+def doubled_instances(upload: Upload, case: Case) -> Problem | None:
     """An instance twice in one catalog stops archiving without override (§7.4)."""
     if not upload.doubled_scans or case.policy.area is Area.PREARCHIVE or case.policy.overwrite is Overwrite.DELETE:
         return None
@@ -185,7 +195,8 @@ def _doubled(upload: Upload, case: Case) -> Problem | None:
     return Problem("duplicate-instances", f"{detail}. Send one of them, or store both by overwrite=delete.")
 
 
-def _settle(case: Case, stored: tuple[StoredScan, ...]) -> Upload:
+def settle_case(case: Case, stored: tuple[StoredScan, ...]) -> Upload:
+    """The upload's files beside the scans that are there, named among themselves."""
     return settle(case.files, numbering.assign(case.series, stored))
 
 
@@ -226,6 +237,11 @@ def joined_type(case: Case, target: Session) -> str:
     if target.xsi_type and case.policy.area is Area.ARCHIVE:
         return target.xsi_type
     return _session_type((*case.series, *target.scans))
+
+
+def _own_type(case: Case) -> str:
+    """The type of the entry by itself; one that is built has its own (§4.4)."""
+    return case.entry.xsi_type or _session_type(case.series)
 
 
 def _session_type(parts: Iterable[Series | StoredScan]) -> str:

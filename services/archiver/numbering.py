@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from libs.common.dicom_classes import lead_modality, scan_type
 from services.archiver.cases import Series, StoredScan
@@ -86,5 +87,5 @@ def _first_free(stem: str, taken: Iterable[str]) -> str:
 
 def is_same_number(series: Series, scan_id: str) -> bool:
     """Whether `scan_id` is what `series` would be called, or the renamed form of it (§7.3)."""
-    base = re.escape(base_id(series))
-    return re.fullmatch(rf"{base}(-[A-Z]+[0-9]+)?", scan_id) is not None
+    bases = "|".join(re.escape(base) for base in (base_id(series), base_id(replace(series, stated=None))))
+    return re.fullmatch(rf"({bases})(-[A-Z]+[0-9]+)?", scan_id) is not None
