@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.facts import Encoding, Member
-from libs.common.messages import MembersRouted
-from libs.common.schema import files, import_batches, import_members
+from libs.common.messages import ImportStaged, MembersFound, MembersRouted
+from libs.common.schema import files, import_batches, import_members, import_series, import_sessions, imports
 from services.archiver.layout import member_key, series_folder
 
 
@@ -131,9 +131,42 @@ async def unstage(connection: AsyncConnection, import_id: UUID, ordinals: Collec
         .values(staged_key=None)
         .returning(columns.batch_id)
     )
-    batches = sorted({row.batch_id for row in rows})
-    await connection.execute(sa.update(import_batches).where(import_batches.c.id.in_(batches)).values(staged_at=None))
+    batches = await _reopen(connection, import_id, {row.batch_id for row in rows}, staged_at=None)
     return [MembersRouted(import_id=import_id, batch_id=batch_id) for batch_id in batches]
+
+
+async def unroute(
+    connection: AsyncConnection, import_id: UUID, session_id: str
+) -> Sequence[MembersFound | ImportStaged]:
+    """Have members routed again, because the session that they were for has left the prearchive. Their bytes stay.
+
+    Call it after what has found that out is undone. Safe to repeat.
+    """
+    columns = import_members.c
+    rows = await connection.execute(
+        sa.update(import_members)
+        .where(columns.import_id == import_id, columns.session_id == session_id, columns.verdict.is_(None))
+        .values(session_id=None)
+        .returning(columns.batch_id)
+    )
+    for table in (import_series, import_sessions):
+        await connection.execute(
+            sa.delete(table).where(table.c.import_id == import_id, table.c.session_id == session_id)
+        )
+    batches = await _reopen(connection, import_id, {row.batch_id for row in rows}, routed_at=None, staged_at=None)
+    found = [MembersFound(import_id=import_id, batch_id=batch_id) for batch_id in batches]
+    return found or [ImportStaged(import_id=import_id)]
+
+
+async def _reopen(
+    connection: AsyncConnection, import_id: UUID, batch_ids: Collection[UUID], **values: None
+) -> list[UUID]:
+    """Take back that batches are done, and with them the import: nobody merges it until they are again."""
+    if batch_ids:
+        columns = import_batches.c
+        await connection.execute(sa.update(import_batches).where(columns.id.in_(batch_ids)).values(values))
+        await connection.execute(sa.update(imports).where(imports.c.id == import_id).values(staged_at=None))
+    return sorted(batch_ids)
 
 
 _INTEGERS = sa.ARRAY(sa.Integer)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -11,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import finished_if_catalogued, hold_import, staged_if_complete, transaction
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived, ImportFinished, ImportStaged, MembersRouted, SessionChanged
+from libs.common.messages import (
+    CommandReceived,
+    ImportFinished,
+    ImportStaged,
+    MembersFound,
+    MembersRouted,
+    SessionChanged,
+)
 from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
@@ -20,10 +26,11 @@ from services.archiver.changes import write_decision
 from services.archiver.merge import decide, hold
 from services.archiver.outbox import Site
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
+from services.archiver.sharing import is_shared, merge_shared, waiting_for
 from services.archiver.staging import Stager
 from services.archiver.turns import waiting_on_import
 
-Told = MembersRouted | SessionChanged | ImportFinished | CommandReceived
+Told = MembersFound | MembersRouted | ImportStaged | SessionChanged | ImportFinished | CommandReceived
 
 
 async def stage_members(message: MembersRouted, stager: Stager, engine: AsyncEngine) -> list[ImportStaged]:
@@ -51,7 +58,7 @@ async def stage_members(message: MembersRouted, stager: Stager, engine: AsyncEng
 
 async def _load_known(connection: AsyncConnection, submission: Import, routed: Sequence[Routed]) -> Known:
     """What the archived sessions that these members are going to have of them already."""
-    if submission.request.duplicates is not Duplicates.IDENTICAL:
+    if submission.request.duplicates is not Duplicates.IDENTICAL or is_shared(submission.request):
         return {}
     uids: dict[str, list[str]] = defaultdict(list)
     for one in routed:
@@ -78,8 +85,14 @@ async def merge_import(message: ImportStaged, engine: AsyncEngine, site: Site) -
         entries = await load_open_entries(connection, message.import_id)
     if submission.is_ended:
         return [ImportFinished(import_id=submission.id)]
+    if not submission.is_staged:
+        return []  # some of it is routed or staged anew: this is told again then
     try:
-        if submission.request.atomicity is Atomicity.IMPORT:
+        if is_shared(submission.request):
+            told = await merge_shared(engine, submission, entries, site)
+            if told is not None:
+                return list(told)
+        elif submission.request.atomicity is Atomicity.IMPORT:
             async with transaction(engine) as connection:
                 await _merge_together(connection, submission, entries, site)
         else:
@@ -91,7 +104,7 @@ async def merge_import(message: ImportStaged, engine: AsyncEngine, site: Site) -
             return list(await unstage(connection, submission.id, missing.ordinals))
     except IntegrityError as error:
         raise raced(error) from error
-    return await _finish(engine, submission.id)
+    return await _finish(engine, submission)
 
 
 class _Lost(Exception):  # noqa: N818 - a situation
@@ -157,8 +170,9 @@ def raced(error: IntegrityError) -> Exception:
     return error
 
 
-async def _finish(engine: AsyncEngine, import_id: UUID) -> list[Told]:
-    """The import is merged: its changes are told, or its end if there are none; commands that waited for it run."""
+async def _finish(engine: AsyncEngine, submission: Import) -> list[Told]:
+    """The import is merged: its changes are told, or its end if there are none; what waited for it goes on."""
+    import_id = submission.id
     async with transaction(engine) as connection:
         await connection.execute(
             sa.update(imports)
@@ -172,5 +186,6 @@ async def _finish(engine: AsyncEngine, import_id: UUID) -> list[Told]:
             .order_by(columns.session_id, columns.revision)
         )
         changed = [SessionChanged(import_id=import_id, session_id=r.session_id, revision=r.revision) for r in rows]
-        waiting = await waiting_on_import(connection, import_id)
-        return [*changed, *await finished_if_catalogued(connection, import_id), *waiting]
+        commands = await waiting_on_import(connection, import_id)
+        shared = await waiting_for(connection, submission) if is_shared(submission.request) else []
+        return [*changed, *await finished_if_catalogued(connection, import_id), *commands, *shared]

@@ -37,19 +37,18 @@ def sender_name(path: str) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """What files are called: `templated` is the template's name of each, by ordinal.
+    """What files are called. `NewFile.name` is the name that the site's template gives.
 
     `are_unique`: the template names each instance apart, so equal names are chance (its hash has 32 bits), and not
     what the site wants (§5).
     """
 
     naming: Naming
-    templated: Mapping[int, str]
     are_unique: bool = True
 
     def candidates(self, file: NewFile) -> tuple[str, ...]:
         """The names that the file may get, best first; the last one no other instance has."""
-        templated = self.templated.get(file.ordinal) or sender_name(file.path)
+        templated = file.name or sender_name(file.path)
         wanted = (templated,) if self.naming is Naming.TEMPLATE else (sender_name(file.path), templated)
         stem, dot, extension = templated.rpartition(".")
         return (*wanted, f"{stem or extension}-{_digest(file)}{dot}{extension if stem else ''}")

@@ -33,6 +33,7 @@ class Import:
     id: UUID
     login: str
     request: ImportRequest
+    is_staged: bool
     is_ended: bool
 
 
@@ -41,12 +42,13 @@ async def load_import(connection: AsyncConnection, import_id: UUID) -> Import:
     columns = imports.c
     row = (
         await connection.execute(
-            sa.select(columns.login, columns.request, columns.outcome).where(columns.id == import_id)
+            sa.select(columns.login, columns.request, columns.staged_at, columns.outcome).where(columns.id == import_id)
         )
     ).one_or_none()
     if row is None:
         raise Retryable("import-unknown", f"import {import_id} has no row")
-    return Import(import_id, row.login, ImportRequest.model_validate(row.request), row.outcome is not None)
+    request = ImportRequest.model_validate(row.request)
+    return Import(import_id, row.login, request, row.staged_at is not None, row.outcome is not None)
 
 
 async def load_open_entries(connection: AsyncConnection, import_id: UUID) -> list[str]:
@@ -65,9 +67,9 @@ async def lock_case(connection: AsyncConnection, submission: Import, session_id:
     entry = await load_session(connection, sa.select(sessions).where(sessions.c.id == session_id).with_for_update())
     if entry is None or session_id not in await load_open_entries(connection, submission.id):
         return None
-    new_files = await _load_new_files(connection, submission.id, session_id)
+    new_files = await load_new_files(connection, submission.id, session_id)
     present = {file.series_instance_uid for file in new_files}
-    series = await _load_series(connection, submission.id, session_id)
+    series = await load_series(connection, submission.id, session_id)
     codes = await load_codes(connection, entry.project)
     aim = aim_of(entry, submission.request, codes)
     target = await lock_target(connection, entry, aim)
@@ -205,18 +207,20 @@ async def _load_stored_files(
     return tuple(StoredFile(*row) for row in rows)
 
 
-async def _load_new_files(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[NewFile]:
+async def load_new_files(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[NewFile]:
+    """What the import has stored for the session, and nobody has merged yet."""
     query = sa.text(
         "select ordinal, path, series_instance_uid, resource_label, sop_instance_uid, coalesce(sop_class_uid, ''),"
-        " coalesce(instance_number, ''), coalesce(number_of_frames, 1), staged_key, size_bytes, md5, sha256"
-        " from import_members where import_id = :import_id and session_id = :session"
+        " coalesce(instance_number, ''), coalesce(number_of_frames, 1), staged_key, size_bytes, md5, sha256,"
+        " file_name from import_members where import_id = :import_id and session_id = :session"
         " and verdict is null and staged_key is not null order by ordinal"
     )
     rows = await connection.execute(query, {"import_id": import_id, "session": session_id})
     return [NewFile(*row) for row in rows]
 
 
-async def _load_series(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[Series]:
+async def load_series(connection: AsyncConnection, import_id: UUID, session_id: str) -> list[Series]:
+    """What the import's files of each series agree on, folded from its batches."""
     columns = import_series.c
     rows = await connection.execute(
         sa.select(

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from libs.common.importers import session_importer
+from libs.common.importers import dicom_zip, gradual_dicom, session_importer
 from libs.common.importers.importer import Entries, Importer, Reads, Takes
 
-IMPORTERS: Mapping[str, Importer] = {importer.name: importer for importer in (session_importer.IMPORTER,)}
+_MODULES = (session_importer, gradual_dicom, dicom_zip)
+IMPORTERS: Mapping[str, Importer] = {module.IMPORTER.name: module.IMPORTER for module in _MODULES}
 """By the name that `import-handler` gives, which is compared with its case."""
 
 __all__ = ["IMPORTERS", "Entries", "Importer", "Reads", "Takes"]

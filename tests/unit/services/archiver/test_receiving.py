@@ -1,5 +1,6 @@
 """What an entry gains while it is received."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,20 +11,18 @@ from services.archiver.cases import Aim, Case, Outcome, Place, Policy, Session, 
 from services.archiver.receiving import SUPERSEDED, Names, receive, sender_name
 from tests.unit.services.archiver.situations import CT, Sent, after, new_files, series, session, waiting
 
-SENDER = Names(Naming.SENDER, {})
+SENDER = Names(Naming.SENDER)
+TEMPLATE = Names(Naming.TEMPLATE)
 
 
 def entry(*sent: Sent, **changes: object) -> Session:
     return waiting(*sent, **changes)
 
 
-def case(there: Session, *sent: Sent) -> Case:
+def case(there: Session, *sent: Sent, templated: Mapping[int, str] | None = None) -> Case:
     found = {one.series: series(one.series, sop_class=one.sop_class) for one in sent}
-    return Case(there, Aim(Area.PREARCHIVE), Policy(Area.PREARCHIVE), tuple(found.values()), new_files(sent))
-
-
-def templated(*names: str, are_unique: bool = True) -> Names:
-    return Names(Naming.TEMPLATE, dict(enumerate(names)), are_unique)
+    files = tuple(replace(file, name=(templated or {}).get(file.ordinal)) for file in new_files(sent))
+    return Case(there, Aim(Area.PREARCHIVE), Policy(Area.PREARCHIVE), tuple(found.values()), files)
 
 
 def verdicts(there: Session, *sent: Sent, names: Names = SENDER) -> list[Verdict]:
@@ -31,8 +30,10 @@ def verdicts(there: Session, *sent: Sent, names: Names = SENDER) -> list[Verdict
     return [findings[ordinal].verdict for ordinal in range(len(sent))]
 
 
-def names_of(there: Session, *sent: Sent, names: Names = SENDER) -> list[str]:
-    return [planned.name for planned in receive(case(there, *sent), names).contents.files]
+def names_of(
+    there: Session, *sent: Sent, templated: Mapping[int, str] | None = None, names: Names = SENDER
+) -> list[str]:
+    return [planned.name for planned in receive(case(there, *sent, templated=templated), names).contents.files]
 
 
 @pytest.mark.parametrize(
@@ -82,28 +83,28 @@ def test_one_instance_uid_of_two_classes_is_two_files() -> None:
 def test_another_instance_of_a_name_gets_the_templates_name() -> None:
     """A31: a file is never replaced by another instance."""
     there = entry(Sent("1.dcm", "u1", "a"))
-    names = Names(Naming.SENDER, {0: "study-1-1-hash.dcm"})
-    assert names_of(there, Sent("1.dcm", "u2", "b"), names=names) == ["study-1-1-hash.dcm"]
+    templated = {0: "study-1-1-hash.dcm"}
+    assert names_of(there, Sent("1.dcm", "u2", "b"), templated=templated) == ["study-1-1-hash.dcm"]
 
 
 def test_a_templates_name_that_is_taken_too_gets_a_mark_of_the_instance() -> None:
     there = entry(Sent("1.dcm", "u1", "a"), Sent("t.dcm", "u2", "b"))
-    names = Names(Naming.SENDER, {0: "t.dcm", 1: "t.dcm"})
-    first, second = names_of(there, Sent("1.dcm", "u3", "c"), Sent("1.dcm", "u4", "d"), names=names)
+    templated = {0: "t.dcm", 1: "t.dcm"}
+    first, second = names_of(there, Sent("1.dcm", "u3", "c"), Sent("1.dcm", "u4", "d"), templated=templated)
     assert first != second
     assert all(name.startswith("t-") and name.endswith(".dcm") for name in (first, second))
 
 
 def test_equal_names_in_one_upload_never_lose_an_instance() -> None:
     sent = (Sent("1.dcm", "u1", "a"), Sent("1.dcm", "u2", "b"), Sent("1.dcm", "u3", "c"))
-    names = Names(Naming.SENDER, {1: "t1.dcm", 2: "t2.dcm"})
-    assert names_of(session(), *sent, names=names) == ["1.dcm", "t1.dcm", "t2.dcm"]
+    assert names_of(session(), *sent, templated={1: "t1.dcm", 2: "t2.dcm"}) == ["1.dcm", "t1.dcm", "t2.dcm"]
 
 
 def test_renaming_gives_every_file_the_templates_name() -> None:
     """A23, and A25 in the prearchive: the instance is there once, under the new name."""
     there = entry(Sent("1.dcm", "u1", "a"))
-    decision = receive(case(there, Sent("1.dcm", "u1", "b"), Sent("2.dcm", "u2", "c")), templated("t1", "t2"))
+    sent = (Sent("1.dcm", "u1", "b"), Sent("2.dcm", "u2", "c"))
+    decision = receive(case(there, *sent, templated={0: "t1", 1: "t2"}), TEMPLATE)
     assert [(planned.name, planned.replaces) for planned in decision.contents.files] == [("t1", 10), ("t2", None)]
 
 
@@ -111,7 +112,8 @@ def test_a_template_that_gives_one_name_to_all_leaves_the_last_file() -> None:
     """A27: the price of that template."""
     there = entry(Sent("t.dcm", "u0", "a"))
     sent = (Sent("1.dcm", "u1", "b"), Sent("2.dcm", "u2", "c"))
-    decision = receive(case(there, *sent), templated("t.dcm", "t.dcm", are_unique=False))
+    one_name = case(there, *sent, templated={0: "t.dcm", 1: "t.dcm"})
+    decision = receive(one_name, Names(Naming.TEMPLATE, are_unique=False))
     (planned,) = decision.contents.files
     assert (planned.file.sop_instance_uid, planned.name, planned.replaces) == ("u2", "t.dcm", 10)
     assert [decision.findings[0], decision.findings[1].verdict] == [SUPERSEDED, Verdict.REPLACED]
@@ -119,7 +121,7 @@ def test_a_template_that_gives_one_name_to_all_leaves_the_last_file() -> None:
 
 def test_a_hash_that_two_instances_share_by_chance_loses_neither() -> None:
     sent = (Sent("1.dcm", "u1", "a"), Sent("2.dcm", "u2", "b"))
-    names = names_of(session(), *sent, names=templated("t.dcm", "t.dcm"))
+    names = names_of(session(), *sent, templated={0: "t.dcm", 1: "t.dcm"}, names=TEMPLATE)
     assert len(set(names)) == 2
 
 
