@@ -27,6 +27,7 @@ TS = "20240131_101530123"
 ENTRY = f"/data/prearchive/projects/P/{TS}/E1"
 SRC = f"/prearchive/projects/P/{TS}/E1"
 ARCHIVED = "/archive/projects/P/subjects/S1/experiments/L-E1"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 Result = CommandResult | tuple[str, str]
 """What the played archiver makes of a command: its result, or the code and the text of its refusal."""
 
@@ -183,9 +184,12 @@ async def test_an_unknown_action_is_told_which_there_are(http: httpx.AsyncClient
 
 
 async def test_bad_bodies_and_projects_are_refused(http: httpx.AsyncClient) -> None:
-    for body in (b"{", b"[1]", b"[" * 100_000):
+    for body in (b"{", b"[1]", b"[" * 100_000, b'{"VISIT": "\\u0000"}', b'{"\\ud800": 1}'):
         answer = await http.post(f"{ENTRY}?action=commit", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400
+    for field in ("newProject=%00", "newProject=%ED%A0%80"):
+        answer = await http.post(f"{ENTRY}?action=move", content=field, headers=FORM)
+        assert answer.status_code in {400, 404}
     for query, status in (("move", 400), ("move&newProject=NO", 404), ("move&newProject=Unassigned", 403)):
         assert (await http.post(f"{ENTRY}?action={query}")).status_code == status
 

@@ -1,6 +1,7 @@
 """How a read is answered: which shape is asked for, and a response in it."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import parse_qsl
 
@@ -10,6 +11,8 @@ from starlette.responses import Response
 from libs.common.errors import UserError
 from services.gateway.forms import FIELDS, Part, read_field, read_form
 from services.gateway.tables import Item, Row, TableFormat, item_json, table_csv, table_json, table_xml
+
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def asked_of(request: Request) -> dict[str, str]:
@@ -31,10 +34,15 @@ async def read_values(request: Request) -> list[tuple[str, str]]:
     """The fields of a short body (urlencoded, a form, or a JSON object), then those of the query, which beat them.
 
     Raises:
-        UserError: the body is malformed or too long.
+        UserError: the body is malformed or too long, or holds a character that no text has.
     """
     body = await read_document(request)
-    return [*await _read_fields(body, request.headers.get("content-type", "")), *request.query_params.multi_items()]
+    fields = [*await _read_fields(body, request.headers.get("content-type", "")), *request.query_params.multi_items()]
+    for name, value in fields:
+        if _NO_TEXT.search(name + value):
+            shown = _NO_TEXT.sub("", name)[:64]
+            raise UserError("parameter-invalid", f"{shown} holds a character that no text has.")
+    return fields
 
 
 async def _read_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
