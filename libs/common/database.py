@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.common.errors import Retryable, ScandockError
-from libs.common.facts import Encoding, Member
+from libs.common.facts import FILTERED, Encoding, Member
 from libs.common.messages import ImportFinished, ImportStaged
 from libs.common.requests import ImportRequest
 from libs.common.schema import (
@@ -213,10 +213,19 @@ async def _judge(connection: AsyncConnection, import_id: UUID) -> tuple[str, str
         )
     ).all()
     if not rows:
-        return "rejected", "no-dicom", NO_FILES
+        return (
+            ("completed", "", "") if await _is_filtered(connection, import_id) else ("rejected", "no-dicom", NO_FILES)
+        )
     if any(row.outcome in {"merged", "unchanged"} for row in rows):
         return "completed", "", ""
     return "rejected", rows[0].code, rows[0].detail
+
+
+async def _is_filtered(connection: AsyncConnection, import_id: UUID) -> bool:
+    """Whether a series import filter has left something out: an upload of nothing else is no error (§1.6)."""
+    columns = import_members.c
+    query = sa.select(columns.ordinal).where(columns.import_id == import_id, columns.reason.startswith(FILTERED))
+    return await connection.scalar(query.limit(1)) is not None
 
 
 async def _write_outcome(connection: AsyncConnection, import_id: UUID, outcome: str, code: str, detail: str) -> None:

@@ -27,6 +27,14 @@ def parse_tag(text: str) -> int:
     return tag
 
 
+def tag_of(keyword: str) -> int | None:
+    """The tag of a keyword, None where it is none or its element is not read."""
+    try:
+        return parse_tag(keyword)
+    except ValueError:
+        return None
+
+
 def format_tag(tag: int) -> str:
     """`(gggg,eeee)`, in capitals."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -1,13 +1,13 @@
 """What the first bytes of a DICOM file say about it (PS3.10 §7; pure)."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 from libs.common.dicom_classes import resource_label
-from libs.common.dicom_tags import format_tag, vr_of
+from libs.common.dicom_tags import format_tag, name_of, parse_tag, tag_of, vr_of
 from libs.common.facts import Instance
 from services.router.ecat import EcatHeader, is_ecat, read_ecat
 from services.router.elements import Element, End, Syntax, Walk, walk
@@ -25,6 +25,12 @@ class Header:
     instance: Instance
     texts: Mapping[str, str]
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_keyword(self) -> Mapping[str, str]:
+        """All texts by keyword, or by `(gggg,eeee)` where the dictionary has none."""
+        named = {name_of(parse_tag(tag)): text for tag, text in self.extra.items() if text}
+        return {**self.texts, **named} if named else self.texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,14 @@ def wanted_with(extra: frozenset[int]) -> Wanted:
 
 
 TABLE = wanted_with(frozenset())
+
+
+def tags_behind_table(keywords: Iterable[str]) -> frozenset[int]:
+    """The tags of those keywords that are not in the table; what is no keyword has none."""
+    known = {keyword for _, keyword in _WANTED.values()}
+    tags = (tag_of(keyword) for keyword in keywords if keyword not in known)
+    return frozenset(tag for tag in tags if tag is not None)
+
 
 _META = {0x00020002: None, 0x00020010: None}  # media storage class, transfer syntax (PS3.10 §7.1)
 _META_CLASS, _META_SYNTAX = _META

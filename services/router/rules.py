@@ -111,7 +111,7 @@ def identify(
     Raises:
         UserError: a rule takes too long for a value.
     """
-    distinct = distinct_headers(headers, map(format_tag, routing.tags))
+    distinct = distinct_headers(headers, routing)
     project = destination.project or _first(distinct, lambda texts: _usable_project(texts, usable, routing))
     asked = (auto_archive(texts, project, routing) for texts in distinct)
     return Identity(
@@ -136,9 +136,9 @@ def _first(headers: Sequence[Texts], say: Callable[[Texts], str | None]) -> str 
     return next((said for texts in headers if (said := say(texts))), None)
 
 
-def distinct_headers(headers: Iterable[Texts], further: Iterable[str] = ()) -> list[Texts]:
-    """Headers that differ in what identifies: the files of a study rarely do. `further` is what rules look at."""
-    keywords = (*_NOTES, *_PROJECT_VALUES, "PatientName", "PatientID", *further)
+def distinct_headers(headers: Iterable[Texts], routing: Routing) -> list[Texts]:
+    """Headers that differ in what identifies, here or by a rule: the files of a study rarely do."""
+    keywords = (*_NOTES, *_PROJECT_VALUES, "PatientName", "PatientID", *map(format_tag, routing.tags))
     return list({tuple(texts.get(keyword) for keyword in keywords): texts for texts in headers}.values())
 
 
