@@ -20,6 +20,7 @@ from obstore.store import MemoryStore
 from obstore.store import S3Store as _ObstoreS3
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from libs.common.allocator import keep_freed_memory
 from libs.common.errors import Retryable
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ def _mode(etag: str | None) -> "PutMode":
 
 def s3_store(settings: S3Settings) -> Store:
     """The store of a service: path-style addressing, short time-outs, a few tries for each request."""
+    keep_freed_memory()
     return Store(
         _ObstoreS3(
             settings.bucket,
