@@ -12,12 +12,12 @@ from libs.common.broker import Output as MessageOrEvent
 from libs.common.database import copy_rows, staged_if_complete, transaction
 from libs.common.errors import Poison, Retryable, UserError
 from libs.common.facts import Verdict
-from libs.common.importers import IMPORTERS, Reads
+from libs.common.importers import IMPORTERS, Importer, Reads
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound, derive
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.storage import Missing, ObjectStore
-from services.extractor import xar
+from services.extractor import taking, xar
 from services.extractor.batches import Plan, plan_batches
 from services.extractor.leases import Leases
 from services.extractor.limits import Limits
@@ -40,7 +40,7 @@ async def list_import(message: ImportReceived, store: ObjectStore, engine: Async
     Safe to repeat: rows, batches and unpacked objects derive from the upload; what is listed is only told again.
 
     Raises:
-        UserError: the upload is no archive that can be listed, is unsafe, or is larger inside than `limits`.
+        UserError: the upload is not what its import handler takes, is unsafe, or is larger inside than `limits`.
         Poison: the upload's object is gone.
     """
     import_id = message.import_id
@@ -62,19 +62,31 @@ async def _list(store: ObjectStore, row: "_Row", limits: Limits) -> Sequence[Fou
     except Missing as error:
         raise Poison("upload-missing", "an object of the upload is gone") from error
     except UserError as error:
-        raise (xar.refusal(error) if row.reads is Reads.DOCUMENTS else error) from error
-    if row.reads is Reads.DOCUMENTS:
+        raise _refusal(error, row) from error
+    if row.importer.reads is Reads.DOCUMENTS:
         xar.check(row.upload, members)
+    else:
+        taking.check(row.upload, members, row.request, row.importer)
     return members
+
+
+def _refusal(error: UserError, row: "_Row") -> UserError:
+    if row.importer.reads is Reads.DOCUMENTS:
+        return xar.refusal(error)
+    return taking.refusal(error, row.upload, row.importer)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     upload: Upload
-    reads: Reads
+    request: ImportRequest
     is_listed: bool
     is_leased: bool
     is_ended: bool
+
+    @property
+    def importer(self) -> Importer:
+        return IMPORTERS[self.request.handler]
 
 
 async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
@@ -97,10 +109,10 @@ async def _load(connection: AsyncConnection, import_id: UUID) -> _Row:
     rows = (await connection.execute(query)).all()
     if not rows:
         raise Retryable("import-unknown", f"import {import_id} has no row")
-    reads = IMPORTERS[ImportRequest.model_validate(rows[0].request).handler].reads
-    inner = Inner.KEEP if reads is Reads.DOCUMENTS else Inner.OPEN
+    request = ImportRequest.model_validate(rows[0].request)
+    inner = Inner.KEEP if IMPORTERS[request.handler].reads is Reads.DOCUMENTS else Inner.OPEN
     upload = Upload(import_id, tuple(Source(row.object_key, row.name, row.size_bytes) for row in rows), inner)
-    return _Row(upload, reads, rows[0].listed_at is not None, bool(rows[0].is_leased), rows[0].outcome is not None)
+    return _Row(upload, request, rows[0].listed_at is not None, bool(rows[0].is_leased), rows[0].outcome is not None)
 
 
 async def _write(connection: AsyncConnection, import_id: UUID, members: Sequence[Found]) -> None:
