@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from libs.cli import accounts
 from libs.cli.export import Progress, export_session
 from libs.cli.people import project_app, user_app
+from libs.cli.sessions import session_app
 from libs.common.database import open_engine, upgrade
 from libs.common.errors import Retryable, ScandockError
 from libs.common.settings import Settings
@@ -23,6 +24,7 @@ from libs.common.topology import Management, apply_policies, declare_topology
 app = typer.Typer(help="Scandock: XNAT-compatible image session import.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
 app.add_typer(project_app, name="project")
+app.add_typer(session_app, name="session")
 WAIT_SECONDS = 120
 
 

@@ -34,7 +34,7 @@ async def main() -> None:
     broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
     broker.subscribe(CommandReceived, partial(run_command, engine=engine, site=site), ends)
     behind = [
-        asyncio.create_task(sweep(engine, broker.publish)),
+        asyncio.create_task(sweep(engine, broker.publish, settings.idle)),
         asyncio.create_task(collect_garbage(engine, settings.s3, settings.retention)),
     ]
     try:

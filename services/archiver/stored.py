@@ -8,14 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.commands import Archive
 from libs.common.requests import Area, Destination, ImportRequest, Overwrite
 from libs.common.schema import project_aliases
-from libs.common.stated import StatedScan
+from libs.common.stated import SESSION_KEY, StatedScan
 from services.archiver.aims import AUTO_ARCHIVE_OVERWRITE, aim_of, policy_of
 from services.archiver.builds import series_of
 from services.archiver.cases import Aim, Case, Codes, NewFile, Problem, Series, Session
 from services.archiver.rows import find_subject, load_codes, lock_target, with_contents
 
-SESSION_KEY = "xar:session"
-"""Stands for the series of the session's own resources; no UID is spelt so."""
 PROJECT_DIFFERS = Problem(
     "conflict-project-differs",
     "Invalid modification of session project via archive process. Move the entry to that project first.",

@@ -9,13 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import telemetry
 from libs.common.broker import Output
+from libs.common.commands import CommandKind
 from libs.common.database import transaction
 from libs.common.errors import Retryable
-from libs.common.messages import ImportStaged, SessionChanged
-from libs.common.schema import imports, session_changes
+from libs.common.messages import CommandReceived, ImportStaged, SessionChanged
+from libs.common.schema import commands, imports, session_changes
+from services.archiver.idle import commit_idle
 
 SWEEP_SECONDS = 15
 SILENT_SECONDS = 60
+UNTOLD_SECONDS = 5
 AT_ONCE = 100
 
 
@@ -26,20 +29,58 @@ class Tell(Protocol):
         """Publish, confirmed. Raises `Retryable`."""
 
 
-async def sweep(engine: AsyncEngine, tell: Tell) -> None:
-    """Look every `SWEEP_SECONDS`, until cancelled. Replicas skip what another one is telling."""
+async def sweep(engine: AsyncEngine, tell: Tell, idle: timedelta | None = None) -> None:
+    """Look every `SWEEP_SECONDS`, until cancelled. Replicas skip what another one is telling.
+
+    Entries that nothing came to for `idle` are committed; None: for as long as the site's preference says.
+    """
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             await tell_again(engine, tell)
+            await start_idle(engine, tell, idle)
         except Retryable as error:
             telemetry.log().warning("sweep failed", code=error.code)
 
 
 async def tell_again(engine: AsyncEngine, tell: Tell) -> None:
-    """Tell the changes that nobody has catalogued, and the staged imports that nobody has ended. Safe to repeat."""
+    """Tell the changes that nobody has catalogued, staged imports and commands that nobody has ended.
+
+    Safe to repeat.
+    """
     async with transaction(engine) as connection:
-        await tell(*await _silent_changes(connection), *await _silent_imports(connection))
+        silent = (*await _silent_changes(connection), *await _silent_imports(connection))
+        await tell(*silent, *await _silent_commands(connection))
+
+
+async def start_idle(engine: AsyncEngine, tell: Tell, idle: timedelta | None) -> None:
+    """Have the entries committed that receive no more. What is not told now is told as other commands are."""
+    async with transaction(engine) as connection:
+        started = await commit_idle(connection, idle)
+    await tell(*started)
+
+
+async def _silent_commands(connection: AsyncConnection) -> list[CommandReceived]:
+    """Commands without an outcome that nobody was told of, or not for a while; they wait, or a message was lost.
+
+    Refreshes may take long and are told less often.
+    """
+    columns, now = commands.c, datetime.now(UTC)
+    is_due = sa.or_(
+        sa.and_(columns.told_at.is_(None), columns.received_at < now - timedelta(seconds=UNTOLD_SECONDS)),
+        sa.and_(columns.told_at < now - timedelta(seconds=SWEEP_SECONDS), columns.kind != CommandKind.REFRESH),
+        columns.told_at < now - timedelta(seconds=SILENT_SECONDS),
+    )
+    silent = (
+        sa.select(columns.id)
+        .where(columns.outcome.is_(None), is_due)
+        .order_by(sa.func.coalesce(columns.told_at, columns.received_at))
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(await connection.scalars(silent))
+    await connection.execute(sa.update(commands).where(columns.id.in_(ids)).values(told_at=now))
+    return [CommandReceived(command_id=command_id) for command_id in ids]
 
 
 async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
