@@ -36,11 +36,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a command stands: `outcome` is None until it has ended."""
+    """How a command stands: done once its effect is committed; `outcome` is None until its documents are written."""
 
     id: UUID
+    login: str
     session_id: str | None
     kind: CommandKind
+    is_done: bool
     outcome: str | None
     code: str
     detail: str
@@ -57,7 +59,17 @@ class State:
             case "failed":
                 return Retryable("command-failed", f"It failed on our side ({self.code}): command {self.id}.")
             case _:
-                return Retryable("command-unfinished", f"It goes on, but takes long: command {self.id}.")
+                return Retryable("command-unfinished", f"It goes on, but takes long: see {self.address}.")
+
+    @property
+    def address(self) -> str:
+        """Where it says how it stands."""
+        return address_of(self.id)
+
+
+def address_of(command_id: UUID) -> str:
+    """Where a command says how it stands."""
+    return f"/data/services/command/{command_id}"
 
 
 async def accept(engine: AsyncEngine, login: str, wanted: Sequence[Wanted], listener: str | None = None) -> list[UUID]:
@@ -146,7 +158,17 @@ async def load_states(engine: AsyncEngine, ids: Sequence[UUID]) -> list[State]:
 def state_of(row: sa.Row[*tuple[Any, ...]]) -> State:
     """A row of `commands`."""
     result = CommandResult.model_validate(row.result)
-    return State(UUID(str(row.id)), row.session_id, CommandKind(row.kind), row.outcome, row.code, row.detail, result)
+    return State(
+        id=UUID(str(row.id)),
+        login=row.login,
+        session_id=row.session_id,
+        kind=CommandKind(row.kind),
+        is_done=row.done_at is not None,
+        outcome=row.outcome,
+        code=row.code,
+        detail=row.detail,
+        result=result,
+    )
 
 
 async def open_kinds(connection: AsyncConnection, session_ids: Sequence[str]) -> Mapping[str, tuple[CommandKind, bool]]:

@@ -229,6 +229,20 @@ async def test_what_takes_too_long_goes_on(gateway: Gateway, http: httpx.AsyncCl
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     command = await open_command(gateway)
     assert answer.headers[COMMAND_HEADER] == answer.json()["command"] == str(command["id"])
+    where = answer.json()["detail"].split("see ")[1].rstrip(".")
+    assert (await http.get(where)).json()["state"] == "queued"
+    await gateway.execute(sa.update(commands).values(done_at=AT))
+    assert (await http.get(where)).json()["state"] == "cataloguing"
+    await end(gateway, command["id"], at(SRC))
+    status = (await http.get(where)).json()
+    assert (status["state"], status["kind"], status["uri"]) == ("completed", "build", f"/data{SRC}")
+    assert (await gateway.client("reader").get(where)).status_code == 404
+
+
+async def test_who_asks_not_to_wait_is_told_where_to_look(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    answer = await http.post(f"{ENTRY}?action=build", headers={"Prefer": "respond-async"})
+    assert (answer.status_code, answer.headers["location"]) == (202, answer.json()["status"])
+    assert (await http.get(answer.headers["location"])).json()["id"] == answer.json()["id"]
 
 
 async def test_asking_again_joins_what_is_running_and_anything_else_is_403(

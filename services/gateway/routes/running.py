@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from libs.common.access import User
 from libs.common.commands import Command
 from libs.common.errors import Retryable, ScandockError
 from services.gateway import commands
 from services.gateway.answers import COMMAND_HEADER, refusal
-from services.gateway.commands import State, Wanted
+from services.gateway.commands import State, Wanted, address_of
 from services.gateway.parts import Parts
 from services.gateway.places import Session
 
@@ -32,11 +32,19 @@ async def start(
 async def run(request: Request, parts: Parts, user: User, session: Session, command: Command) -> "State | Response":
     """Run one command to its end: how it stands then, or the answer to what it was refused for."""
     (command_id,) = await start(parts, user, [(session, command)])
+    if "respond-async" in request.headers.get("prefer", ""):
+        return _accepted(command_id)
     try:
         (state,) = await finish(request, parts, [command_id])
     except Retryable as error:
         return refused(request, error, command_id)
     return refused(request, state.problem, command_id) if state.problem else state
+
+
+def _accepted(command_id: UUID) -> Response:
+    where = address_of(command_id)
+    headers = {"Location": where, "Preference-Applied": "respond-async", COMMAND_HEADER: str(command_id)}
+    return JSONResponse({"id": str(command_id), "status": where}, 202, headers)
 
 
 async def finish(request: Request, parts: Parts, ids: Sequence[UUID]) -> list[State]:

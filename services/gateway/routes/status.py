@@ -10,10 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from libs.common.database import transaction
+from libs.common.errors import UserError
 from libs.common.reports import COLUMNS, render_pages, report_key, report_pages
 from libs.common.storage import Missing
-from services.gateway.answers import IMPORT_HEADER
+from services.gateway.answers import COMMAND_HEADER, IMPORT_HEADER
 from services.gateway.cancelling import cancel_import
+from services.gateway.commands import load_states
 from services.gateway.parts import PartsOf, UserOf
 from services.gateway.status import Status, find_status
 
@@ -65,6 +67,23 @@ async def cancel(parts: PartsOf, user: UserOf, import_id: UUID) -> Response:
         messages = await cancel_import(connection, user, import_id)
     await parts.broker.publish(*messages)
     return Response(headers={IMPORT_HEADER: str(import_id)})
+
+
+@router.get("/data/services/command/{command_id}", summary="How a build, commit, archiving, … stands")
+async def command_status(parts: PartsOf, user: UserOf, command_id: UUID) -> Response:
+    found = await load_states(parts.engine, [command_id])
+    if not found or not (user.admin or found[0].login == user.login):
+        raise UserError("not-found", "There is no such command.")
+    (state,) = found
+    told = {
+        "id": str(state.id),
+        "kind": state.kind,
+        "state": state.outcome or ("cataloguing" if state.is_done else "queued"),
+        "code": state.code,
+        "detail": state.detail,
+        "uri": f"/data{state.result.uri}" if state.result.uri else "",
+    }
+    return JSONResponse(told, headers={COMMAND_HEADER: str(command_id)})
 
 
 @router.get("/data/services/import/{import_id}/report", summary="One line a member; NDJSON, or `format=csv`")
