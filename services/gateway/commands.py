@@ -75,7 +75,8 @@ def address_of(command_id: UUID) -> str:
 async def accept(engine: AsyncEngine, login: str, wanted: Sequence[Wanted], listener: str | None = None) -> list[UUID]:
     """Write a row for each command, all or none, in their order.
 
-    Who asks again for what he has running already joins it: a repeat after a lost answer changes nothing.
+    Who asks again for what he has running already joins it: a repeat after a lost answer changes nothing. A commit may
+    follow another, such as one that came because nothing else did: it finds done what it wants.
 
     Raises:
         UserError: something else that may take the session away is going on (`operation-in-progress`, 403 as XNAT).
@@ -98,7 +99,7 @@ async def _accept(connection: AsyncConnection, login: str, wanted: Wanted, liste
     for row in await connection.execute(query):
         if listener is None and (row.login, row.request) == (login, request):
             return UUID(str(row.id))
-        if row.kind in LEAVES:
+        if row.kind in LEAVES and not row.kind == wanted.command.kind == CommandKind.COMMIT:
             raise UserError("operation-in-progress", "Operation already in progress on this prearchive entry.")
     new = NewCommand(uuid4(), login, wanted.command, session_id=wanted.session_id, listener=listener)
     await add_command(connection, new)

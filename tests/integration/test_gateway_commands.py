@@ -258,6 +258,15 @@ async def test_asking_again_joins_what_is_running_and_anything_else_is_403(
     assert {(each.status_code, each.headers[COMMAND_HEADER]) for each in answers} == {(200, str(row["id"]))}
 
 
+async def test_a_commit_may_follow_another_ones(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    row = {"id": uuid4(), "login": "other", "kind": "commit", "request": {"kind": "commit"}, "session_id": "E1"}
+    await gateway.insert(commands, row)
+    gateway.parts.waiting.limit_seconds = 0.1
+    assert (await http.post(f"{ENTRY}?action=commit")).status_code == 503
+    assert len(await gateway.rows(sa.select(commands))) == 2
+    assert (await http.delete(ENTRY)).status_code == 403
+
+
 async def test_a_command_is_told_once_and_again_until_it_is_confirmed(
     gateway: Gateway, http: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
