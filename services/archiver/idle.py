@@ -14,7 +14,7 @@ AT_ONCE = 100
 
 _IDLE = (
     "select s.id, s.updated_at, s.created_by from sessions s"
-    " where s.place = 'prearchive' and s.status = 'RECEIVING' and s.updated_at < :before"
+    " where s.place = 'prearchive' and s.status = 'RECEIVING' and s.revision > 0 and s.updated_at < :before"
     " and (s.is_direct or not s.prevent_auto_commit and lower(s.source) <> 'uploader')"
     " and not exists (select from import_sessions m join imports i on i.id = m.import_id"
     " where m.session_id = s.id and m.outcome is null and i.outcome is null)"

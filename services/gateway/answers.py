@@ -73,10 +73,15 @@ def wants_json(headers: Headers) -> bool:
     return first in {"application/json", "application/problem+json"}
 
 
+def full_uri(uri: str) -> str:
+    """A session's URI as clients are told it: those of direct archive stay as they are (§1.6)."""
+    return uri if uri.startswith("/xapi/") else f"/data{uri}"
+
+
 def imported(uris: Sequence[str], answer: AnswerFormat, import_id: str) -> Response:
     """The URIs of an import's sessions, each prefixed with `/data` (§1.6); status exactly 200."""
     extra = {IMPORT_HEADER: import_id}
-    full = [f"/data{uri}" for uri in uris]
+    full = [full_uri(uri) for uri in uris]
     lines = "".join(f"{uri}\r\n" for uri in full)
     match answer:
         case AnswerFormat.HTML:

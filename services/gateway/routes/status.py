@@ -13,7 +13,7 @@ from libs.common.database import transaction
 from libs.common.errors import UserError
 from libs.common.reports import COLUMNS, render_pages, report_key, report_pages
 from libs.common.storage import Missing
-from services.gateway.answers import COMMAND_HEADER, IMPORT_HEADER
+from services.gateway.answers import COMMAND_HEADER, IMPORT_HEADER, full_uri
 from services.gateway.cancelling import cancel_import
 from services.gateway.commands import load_states
 from services.gateway.parts import PartsOf, UserOf
@@ -50,7 +50,7 @@ def _told(found: Status) -> dict[str, object]:
         },
         "sessions": [
             {
-                "uri": f"/data{session.uri or session.prearchive_uri}",
+                "uri": full_uri(session.uri or session.prearchive_uri),
                 "outcome": session.outcome,
                 "code": session.code,
                 "detail": session.detail,
