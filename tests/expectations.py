@@ -224,6 +224,52 @@ def expect_ecat(folder: str = "17_ecat") -> Row:
     return {"folder": folder, "sessions": [expect_ecat_session(files) for files in patients.values()], "others": {}}
 
 
+def expect_xar(folder: str = "20_xar_example") -> Row:
+    """What the XAR becomes: the session of its document, with the files that its catalogs list (§3.6).
+
+    Written from the document and the index: it is one small file, and reading it here with the services' rules would
+    prove nothing.
+    """
+    top = f"{folder}/unpacked/"
+    rows = {row["path"].removeprefix(top): row for row in index() if row["path"].startswith(top)}
+    images = sorted(path for path in rows if path.endswith(".dcm"))
+    series = "1.2.826.0.1.3680043.8.498.1725697665093567298243484772"
+    resources = {
+        "DICOM": {"format": "DICOM", "content": "RAW", "files": [_xar_file(path, rows[path]) for path in images]},
+        "SNAPSHOTS": {
+            "format": "TXT",
+            "content": "NOTE",
+            "files": [_xar_file("SCANS/13/SNAPSHOTS/note.txt", rows["SCANS/13/SNAPSHOTS/note.txt"])],
+        },
+    }
+    return {
+        "folder": folder,
+        "session": {
+            "project": "XARDEMO",
+            "subject_label": "XARDEMO_S01",
+            "session_label": "XARDEMO_S01_MR1",
+            "study_instance_uid": "1.2.826.0.1.3680043.8.498.1725697665093567298243484718",
+            "xsi_type": "xnat:mrSessionData",
+            "date": "2017-12-05",
+            "scans": {
+                "13": {
+                    "series_instance_uid": series,
+                    "xsi_type": "xnat:mrScanData",
+                    "type": "fMRI",
+                    "quality": "usable",
+                    "resources": resources,
+                }
+            },
+        },
+        "others": {path: "document" for path in rows if path.endswith(".xml")},
+    }
+
+
+def _xar_file(path: str, row: Row) -> Row:
+    """One file of the XAR; those that are DICOM have their UID in the catalog."""
+    return {"path": path, "md5": row["md5"], "sop_instance_uid": row.get("sop_uid", "")}
+
+
 def expect_ecat_session(files: list[Row]) -> Row:
     """Labels, type and scans of one patient's files."""
     return {
@@ -245,7 +291,7 @@ def expect_ecat_session(files: list[Row]) -> Row:
 def main() -> None:
     """Write every folder's expectation."""
     EXPECTATIONS.mkdir(parents=True, exist_ok=True)
-    for expectation in (*map(expect, folders()), expect_ecat()):
+    for expectation in (*map(expect, folders()), expect_ecat(), expect_xar()):
         text = json.dumps(expectation, indent=1, ensure_ascii=False)
         (EXPECTATIONS / f"{expectation['folder']}.json").write_text(text + "\n")
 

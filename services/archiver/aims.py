@@ -1,5 +1,6 @@
 """Where a session of an import is to go, and what may happen to what is there (pure; import semantics §2, §3.1)."""
 
+from libs.common.importers import IMPORTERS, Reads
 from libs.common.names import clean_label
 from libs.common.requests import Area, ImportRequest, Overwrite
 from services.archiver.cases import Aim, Codes, Policy, Problem, Session
@@ -20,6 +21,9 @@ def aim_of(entry: Session, request: ImportRequest, codes: Codes) -> Aim:
     Without a project nothing is archived (§2.1): an error where the archive was asked for, else it stays.
     """
     wanted = request.destination
+    if IMPORTERS[request.handler].reads is Reads.DOCUMENTS:  # they say it all (§3.6)
+        subject = entry.subject_label or None
+        return Aim(Area.ARCHIVE, session=entry.label, label=entry.label, subject=subject, subject_is_named=True)
     area = wanted.area or _area_by_default(entry, codes)
     if area is Area.PREARCHIVE:
         return Aim(area, timestamp=wanted.timestamp, folder=wanted.folder)

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import names
+from libs.common.importers import IMPORTERS, Reads
 from libs.common.requests import Area
 from libs.common.schema import import_members, import_sessions, sessions, subject_ids, subjects
 from services.archiver.cases import Case, Decision, Finding, Outcome, Place, Session, Status, Subject
@@ -18,6 +19,8 @@ from services.archiver.contents import describe_scans, write_contents
 from services.archiver.filenames import free_name
 from services.archiver.outbox import Change, Origin, Site, write_change
 from services.archiver.rows import Import, find_subject
+
+_entry = sessions.alias("entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,15 @@ async def write_decision(
 ) -> None:
     """Write everything that the decision means: rows of the session, its change, the verdicts, the import's outcome."""
     if decision.outcome is Outcome.UNCHANGED or decision.place is Place.DELETED:
-        uri = "" if decision.joins is None else uri_of(decision.joins)
+        uri = "" if decision.joins is None else _answer(submission, decision.joins.id, uri_of(decision.joins))
     else:
         landing = _Landing(submission, case, decision, site)
         home = await _home(connection, landing)
         await _write_home(connection, landing, home)
-        uri = home.uri
+        uri = _answer(submission, home.id, home.uri)
     if decision.joins is not None or decision.place is Place.DELETED:
         await _close_entry(connection, case.entry, decision)
-    await _write_findings(connection, submission.id, case.entry.id, decision.findings)
+    await write_findings(connection, submission.id, case.entry.id, decision.findings)
     await connection.execute(
         sa.update(import_sessions)
         .where(import_sessions.c.import_id == submission.id, import_sessions.c.session_id == case.entry.id)
@@ -67,13 +70,20 @@ async def write_decision(
     )
 
 
+def _answer(submission: Import, session_id: str, uri: str) -> str:
+    """The URI that the sender is answered: by ID where documents name what they bring (§1.6)."""
+    is_by_id = IMPORTERS[submission.request.handler].reads is Reads.DOCUMENTS and uri.startswith("/archive/")
+    return f"/archive/experiments/{session_id}" if is_by_id else uri
+
+
 async def _home(connection: AsyncConnection, landing: _Landing) -> _Home:
     case, decision, entry = landing.case, landing.decision, landing.case.entry
     values: dict[str, object] = {"xsi_type": decision.xsi_type, "attributes": decision.attributes}
     fields = sa.literal(landing.submission.request.xml_paths, sessions.c.fields.type)
     if decision.joins is not None:
         there = decision.joins
-        values |= {"fields": fields.concat(sessions.c.fields)}
+        own = sa.select(_entry.c.fields).where(_entry.c.id == entry.id).scalar_subquery()
+        values |= {"fields": fields.concat(own).concat(sessions.c.fields)}
         if case.policy.quarantines:
             values |= {"quarantined": True}
         if case.policy.area is Area.PREARCHIVE:
@@ -110,7 +120,7 @@ async def _write_home(connection: AsyncConnection, landing: _Landing, home: _Hom
         home.id,
         _verb(decision),
         resources=[gain.row for gain in gains],
-        scans={planned.scan_id for planned in files},
+        scans={planned.scan_id for planned in files if planned.scan_id},
         files_added=sum(planned.replaces is None for planned in files),
         files_replaced=sum(planned.replaces is not None for planned in files),
         pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,
@@ -181,7 +191,7 @@ async def _close_entry(connection: AsyncConnection, entry: Session, decision: De
     )
 
 
-async def _write_findings(
+async def write_findings(
     connection: AsyncConnection, import_id: UUID, session_id: str, findings: Mapping[int, Finding]
 ) -> None:
     """One statement for what is special, one for what most members share."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import copy_rows
 from libs.common.schema import resources, scans
-from libs.common.stated import StatedResource, uid_of
+from libs.common.stated import StatedResource, StatedScan, uid_of
 from services.archiver.cases import Contents, PlannedFile, PlannedScan
 from services.archiver.replacing import note_successors, take_out
 from services.archiver.rows import Import
@@ -56,7 +56,12 @@ async def write_contents(
     """Add the planned scans and files to a session; the resources that have changed."""
     scan_rows = await write_scans(connection, session_id, contents.scans)
     spots = sorted({(planned.scan_id, planned.file.resource_label) for planned in contents.files})
-    gains = await _write_resources(connection, session_id, [(scan_rows[scan], scan, label) for scan, label in spots])
+    stated = _stated(contents)
+    gains = await _write_resources(
+        connection,
+        session_id,
+        [_Spot(scan_rows.get(scan), scan, label, stated.get((scan, label))) for scan, label in spots],
+    )
     places = {(gain.scan_id, gain.label): gain.row for gain in gains}
     successors = {
         planned.replaces: (places[planned.scan_id, planned.file.resource_label], planned.name)
@@ -75,9 +80,9 @@ async def describe_scans(connection: AsyncConnection, session_id: str) -> None:
     description = sa.func.coalesce(scans.c.attributes["SeriesDescription"].astext, "")
     await connection.execute(
         sa.update(scans)
-        .where(scans.c.session_id == session_id, scans.c.type == "")
+        .where(scans.c.session_id == session_id, sa.or_(scans.c.type == "", scans.c.quality == ""))
         .values(
-            type=sa.case((description == "", UNKNOWN_TYPE), else_=description),
+            type=sa.case((scans.c.type != "", scans.c.type), (description == "", UNKNOWN_TYPE), else_=description),
             quality=sa.case((scans.c.quality == "", QUALITY), else_=scans.c.quality),
         )
     )
@@ -91,7 +96,7 @@ async def write_scans(
     if known:
         await connection.execute(sa.update(scans).where(scans.c.id == sa.bindparam("row")), known)
     new = [
-        {**_scan_values(scan), "session_id": session_id, "scan_id": scan.scan_id}
+        {**_scan_values(scan), **_stated_values(scan), "session_id": session_id, "scan_id": scan.scan_id}
         for scan in planned
         if scan.row is None
     ]
@@ -99,6 +104,12 @@ async def write_scans(
         inserted = await connection.execute(sa.insert(scans).returning(scans.c.scan_id, scans.c.id), new)
         rows |= {row.scan_id: row.id for row in inserted}
     return rows
+
+
+def _stated_values(scan: PlannedScan) -> dict[str, str]:
+    """What a document says of a new scan; a scan that is there keeps what it has (§7.5)."""
+    stated = scan.stated or StatedScan()
+    return {"type": stated.type, "quality": stated.quality, "note": stated.note}
 
 
 def _scan_values(scan: PlannedScan) -> dict[str, object]:
@@ -113,27 +124,41 @@ def _scan_values(scan: PlannedScan) -> dict[str, object]:
     }
 
 
-async def _write_resources(
-    connection: AsyncConnection, session_id: str, spots: Collection[tuple[int, str, str]]
-) -> list[Gain]:
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A resource to be; `scan` is None for one of the session itself, `stated` what a document says of it."""
+
+    scan: int | None
+    scan_id: str
+    label: str
+    stated: StatedResource | None
+
+
+def _stated(contents: Contents) -> Mapping[tuple[str, str], StatedResource]:
+    described = [(scan.scan_id, scan.stated) for scan in contents.scans if scan.stated is not None]
+    described += [("", contents.session)] if contents.session is not None else []
+    return {(scan_id, label): one for scan_id, stated in described for label, one in stated.resources.items()}
+
+
+async def _write_resources(connection: AsyncConnection, session_id: str, spots: Collection[_Spot]) -> list[Gain]:
     if not spots:
         return []
     rows = [
         {
             "session_id": session_id,
-            "scan": scan,
-            "label": label,
-            **RESOURCES.get(label, StatedResource(format="DICOM", content=label)).model_dump(),
+            "scan": spot.scan,
+            "label": spot.label,
+            **(
+                spot.stated or RESOURCES.get(spot.label, StatedResource(format="DICOM", content=spot.label))
+            ).model_dump(),
         }
-        for scan, _, label in spots
+        for spot in spots
     ]
     await connection.execute(insert(resources).on_conflict_do_nothing(), rows)
-    wanted = {(scan, label): scan_id for scan, scan_id, label in spots}
+    wanted = {(spot.scan, spot.label): spot.scan_id for spot in spots}
     columns = resources.c
     found = await connection.execute(
-        sa.select(columns.id, columns.scan, columns.label)
-        .where(columns.session_id == session_id, columns.scan.is_not(None))
-        .order_by(columns.id)
+        sa.select(columns.id, columns.scan, columns.label).where(columns.session_id == session_id).order_by(columns.id)
     )
     return [Gain(row.id, wanted[row.scan, row.label], row.label) for row in found if (row.scan, row.label) in wanted]
 

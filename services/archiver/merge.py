@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from libs.common import dicom_classes
 from libs.common.facts import Attributes, Verdict, fold
 from libs.common.requests import Area, Overwrite
+from libs.common.stated import uid_of
 from services.archiver import numbering
 from services.archiver.cases import (
     Case,
@@ -21,6 +22,7 @@ from services.archiver.cases import (
     StoredScan,
 )
 from services.archiver.files import CLASHES, Comparison, Upload, compare, copy_findings, settle
+from services.archiver.stated_scans import is_described, is_new, is_scan, session_attributes, session_stated
 
 NO_FILES = Problem(
     "damaged", "Every file of the session is damaged: the import's report says how. Send the files again."
@@ -48,7 +50,7 @@ STUDY_UID_DIFFERS = Problem(
 
 def decide(case: Case) -> Decision:
     """What becomes of the entry, its files and what they meet."""
-    if not case.files:
+    if not case.files and not any(map(is_described, case.series)):
         return Decision(Outcome.ERROR, Place.DELETED, Status.ERROR, {}, problem=NO_FILES)
     if case.aim.problem is not None:
         return hold(case, case.aim.problem)
@@ -91,9 +93,9 @@ def _open(case: Case, place: Place, status: Status) -> Decision:
         place,
         status,
         {**findings, **copy_findings(upload, findings)},
-        Contents(plan_scans(case, ()), upload.files),
+        Contents(plan_scans(case, ()), upload.files, session_stated(case.series)),
         xsi_type=_own_type(case),
-        attributes=fold(series.attributes for series in case.series),
+        attributes=session_attributes(case.series),
     )
 
 
@@ -101,23 +103,25 @@ def _join(case: Case, target: Session) -> Decision:
     """The upload meets a session that is there."""
     upload = settle_case(case, target.scans)
     found = compare(upload, target.files, ids_by_row(target), case.policy)
-    if found.clash is None and not found.files and _subject_fits(case, target):
+    planned = plan_scans(case, target.scans)
+    new = {scan.scan_id for scan in planned if is_new(scan)}
+    if found.clash is None and not found.files and not new and _subject_fits(case, target):
         return Decision(Outcome.UNCHANGED, Place.MERGED, Status.READY, found.findings, joins=target)
     problem = _first_problem(case, target, upload, found)
     if problem is not None:
         clashing = {o: finding for o, finding in found.findings.items() if finding.verdict is Verdict.CONFLICT}
         return hold(case, problem, clashing)
-    scan_ids = {planned.scan_id for planned in found.files}
-    scans = tuple(scan for scan in plan_scans(case, target.scans) if scan.scan_id in scan_ids)
+    changed = {file.scan_id for file in found.files} | new
+    scans = tuple(scan for scan in planned if scan.scan_id in changed)
     return Decision(
         Outcome.MERGED,
         Place.MERGED,
         Status.ARCHIVED if case.policy.area is Area.ARCHIVE else Status.READY,
         found.findings,
-        Contents(scans, found.files),
+        Contents(scans, found.files, session_stated(case.series)),
         joins=target,
         xsi_type=joined_type(case, target),
-        attributes=_joined(case, target.attributes, fold(series.attributes for series in case.series)),
+        attributes=_joined(case, target.attributes, session_attributes(case.series)),
     )
 
 
@@ -160,7 +164,8 @@ def _check_scan_uids(case: Case, target: Session) -> Problem | None:
     stored = {scan.series_instance_uid: scan for scan in target.scans}
     for series in sorted(case.series, key=lambda series: series.series_instance_uid):
         scan = stored.get(series.series_instance_uid)
-        if scan is not None and not numbering.is_same_number(series, scan.scan_id):
+        is_uid = bool(uid_of(series.series_instance_uid))
+        if scan is not None and is_uid and not numbering.is_same_number(series, scan.scan_id):
             detail = f"Session already contains a scan with the same UID, but a different number ({scan.scan_id})."
             return Problem("conflict-scan-uid-differs", f"{detail} overwrite=delete puts the files in that scan.")
     return None
@@ -204,7 +209,8 @@ def plan_scans(case: Case, stored: tuple[StoredScan, ...]) -> tuple[PlannedScan,
     """The scans of the upload's series beside those that are there, as they will be; in the order of their IDs."""
     ids = numbering.assign(case.series, stored)
     known = {scan.scan_id: scan for scan in stored}
-    planned = (_scan(case, series, ids[series.series_instance_uid], known) for series in case.series)
+    series = filter(is_scan, case.series)
+    planned = (_scan(case, one, ids[one.series_instance_uid], known) for one in series)
     return tuple(sorted(planned, key=lambda scan: scan.scan_id))
 
 
@@ -218,13 +224,18 @@ def _scan(case: Case, series: Series, scan_id: str, known: Mapping[str, StoredSc
         None if stored is None else stored.row,
         scan_id,
         series.series_instance_uid,
-        stored.xsi_type if stored is not None and keeps_type else dicom_classes.scan_type(classes, modalities),
+        stored.xsi_type if stored is not None and keeps_type else _scan_type(series, classes, modalities),
         dicom_classes.lead_modality(modalities) if modalities else "",
         modalities,
         classes,
         series.attributes if stored is None else _joined(case, stored.attributes, series.attributes),
         series.stated,
     )
+
+
+def _scan_type(series: Series, classes: Iterable[str], modalities: Iterable[str]) -> str:
+    stated = series.stated.xsi_type if series.stated is not None else ""
+    return stated or dicom_classes.scan_type(classes, modalities)
 
 
 def _joined(case: Case, there: Attributes, new: Attributes) -> Attributes:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from libs.common.dicom_classes import lead_modality, scan_type
+from libs.common.stated import uid_of
 from services.archiver.cases import Series, StoredScan
 
 ID_LENGTH = 64
@@ -35,6 +36,7 @@ def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mappin
     """
     ids = {scan.series_instance_uid: scan.scan_id for scan in sorted(stored, key=lambda scan: -scan.row)}
     ids = {one.series_instance_uid: ids[one.series_instance_uid] for one in series if one.series_instance_uid in ids}
+    ids |= _stated_ids([one for one in series if one.series_instance_uid not in ids], stored)
     taken = {scan.scan_id for scan in stored}
     groups: dict[str, list[Series]] = defaultdict(list)
     for one in sorted(series, key=lambda one: one.series_instance_uid):
@@ -47,6 +49,17 @@ def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mappin
         if base not in alone:
             _suffix(base, group, ids, taken)
     return ids | _count([one for one in series if one.series_instance_uid not in ids], taken)
+
+
+def _stated_ids(series: Iterable[Series], stored: Iterable[StoredScan]) -> dict[str, str]:
+    """Series whose importer states the ID of a scan that is there, unless both have UIDs, which then differ."""
+    there = {scan.scan_id: scan for scan in stored}
+    ids = {}
+    for one in series:
+        scan = there.get(one.stated.scan_id) if one.stated is not None else None
+        if scan is not None and not (uid_of(scan.series_instance_uid) and uid_of(one.series_instance_uid)):
+            ids[one.series_instance_uid] = scan.scan_id
+    return ids
 
 
 def _is_unnumbered(series: Series) -> bool:

@@ -1,6 +1,6 @@
 """Reads what a merge is decided from, and locks what it will change."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from uuid import UUID
@@ -21,9 +21,13 @@ from libs.common.schema import (
     sessions,
     subjects,
 )
-from libs.common.stated import StatedScan
+from libs.common.stated import SESSION_KEY, StatedScan
+from services.archiver import stated_scans
 from services.archiver.aims import aim_of, policy_of
 from services.archiver.cases import Aim, Case, Codes, NewFile, Place, Series, Session, StoredFile, StoredScan, Subject
+
+_SESSION_KEYS = frozenset({SESSION_KEY, "session"})
+"""What stands for the series of a session's own resources: in documents, and in an entry that is archived later."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ async def lock_case(connection: AsyncConnection, submission: Import, session_id:
     aim = aim_of(entry, submission.request, codes)
     target = await lock_target(connection, entry, aim)
     if target is not None:
-        target = await with_contents(connection, target, present)
+        target = await with_contents(connection, target, present, stated_scans.scan_ids(series))
     return Case(
         entry,
         aim,
-        policy_of(submission.request, aim.area, codes),
-        tuple(one for one in series if one.series_instance_uid in present),
+        stated_scans.policy_for(policy_of(submission.request, aim.area, codes), series),
+        tuple(one for one in series if one.series_instance_uid in present or stated_scans.is_described(one)),
         tuple(new_files),
         target,
         await find_subject(connection, entry.project, aim.subject),
@@ -175,8 +179,10 @@ async def load_session(connection: AsyncConnection, query: "sa.Select[tuple[obje
     return Session(place=Place(row["place"]), **{name: row[name] for name in names})
 
 
-async def with_contents(connection: AsyncConnection, session: Session, series: Iterable[str]) -> Session:
-    """The session with all its scans, and the files of those scans that `series` can meet."""
+async def with_contents(
+    connection: AsyncConnection, session: Session, series: Iterable[str], scan_ids: Collection[str] = ()
+) -> Session:
+    """The session with all its scans, and the files of those scans that `series` or `scan_ids` can meet."""
     columns = scans.c
     rows = await connection.execute(sa.select(scans).where(columns.session_id == session.id).order_by(columns.id))
     stored = tuple(
@@ -191,7 +197,9 @@ async def with_contents(connection: AsyncConnection, session: Session, series: I
         )
         for row in rows
     )
-    met = [scan.row for scan in stored if scan.series_instance_uid in set(series)]
+    keys = set(series)
+    met = [scan.row for scan in stored if scan.series_instance_uid in keys or scan.scan_id in scan_ids]
+    met += [0] if keys & _SESSION_KEYS else []
     return replace(session, scans=stored, files=await _load_stored_files(connection, session.id, met))
 
 
@@ -199,9 +207,9 @@ async def _load_stored_files(
     connection: AsyncConnection, session_id: str, scan_rows: Sequence[int]
 ) -> tuple[StoredFile, ...]:
     query = sa.text(
-        "select f.id, r.scan, r.label, f.name, f.sop_instance_uid, f.sop_class_uid, f.sha256, f.object_key"
+        "select f.id, coalesce(r.scan, 0), r.label, f.name, f.sop_instance_uid, f.sop_class_uid, f.sha256, f.object_key"
         " from files f join resources r on r.id = f.resource"
-        " where r.session_id = :session and r.scan = any(:scans) order by f.id"
+        " where r.session_id = :session and coalesce(r.scan, 0) = any(:scans) order by f.id"
     )
     rows = await connection.execute(query, {"session": session_id, "scans": list(scan_rows)})
     return tuple(StoredFile(*row) for row in rows)

@@ -1,4 +1,4 @@
-"""What the extractor says of a XAR, in XNAT's words (pure; import semantics §3.6)."""
+"""What the extractor says of a XAR, in XNAT's words (import semantics §3.6)."""
 
 from collections.abc import Sequence
 

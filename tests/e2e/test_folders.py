@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Site, Subscriber, import_id, uris
-from tests.e2e.uploads import folder, zipped
+from tests.e2e.uploads import folder, tarred, zipped
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "expectations"
 FOLDERS = sorted(path.stem for path in GOLDEN.glob("*.json") if path.stem[:2] not in {"17", "18", "20"})
@@ -131,6 +131,61 @@ async def test_ecat_in_other_bytes_is_a_conflict_that_delete_replaces(site: Site
     assert list(await site.archived_files(project)) == [("E", "1", "ECAT", "pet.v")]
     assert len(uris(await site.upload(zipped({"more.v": derived}), overwrite="append", **names))) == 1
     assert [scan for _, scan, _, _ in sorted(await site.archived_files(project))] == ["1", "2"]
+
+
+async def make_project(site: Site, name: str) -> str:
+    response = await site.http.put(f"/data/projects/{name}")
+    assert response.status_code in {200, 201}, response.text
+    return name
+
+
+async def test_a_xar_becomes_the_session_of_its_document(site: Site, events: Subscriber) -> None:
+    wanted = expectation("20_xar_example")["session"]
+    project = await make_project(site, wanted["project"])
+    body = folder("20_xar_example")["XARDEMO_S01_MR1.xar"]
+    response = await site.upload(body, "application/xar", **{"import-handler": "XAR"})
+    (uri,) = uris(response)
+    (row,) = await site.rows(f"/data/projects/{project}/experiments", columns="subject_label,UID")
+    assert uri == f"/data/archive/experiments/{row['ID']}"
+    assert (row["label"], row["xsiType"], row["date"]) == (wanted["session_label"], wanted["xsi_type"], wanted["date"])
+    assert (row["subject_label"], row["UID"]) == (wanted["subject_label"], wanted["study_instance_uid"])
+    report = {line["path"]: line for line in await site.report(response)}
+    for scan in await site.rows(f"{uri}/scans"):
+        told = wanted["scans"][scan["ID"]]
+        assert (scan["xsiType"], scan["type"], scan["quality"]) == (told["xsi_type"], told["type"], told["quality"])
+        resources = {each["label"]: each for each in await site.rows(f"{uri}/scans/{scan['ID']}/resources")}
+        assert resources.keys() == told["resources"].keys()
+        for label, resource in told["resources"].items():
+            assert (resources[label]["format"], resources[label]["content"]) == (
+                resource["format"],
+                resource["content"],
+            )
+            for file in resource["files"]:
+                line = report[file["path"]]
+                assert (line["verdict"], line["md5"]) == ("stored", file["md5"])
+                assert line["sop_instance_uid"] == file["sop_instance_uid"]
+                name = file["path"].rpartition("/")[2]
+                body = (await site.http.get(f"{uri}/scans/{scan['ID']}/resources/{label}/files/{name}")).content
+                assert body == folder("20_xar_example")[f"unpacked/{file['path']}"]
+    for path in expectation("20_xar_example")["others"]:
+        assert report[path]["verdict"] == "skipped"
+        assert report[path]["reason"]
+    catalog = (await site.http.get(f"{uri}/scans/13/resources/DICOM", params={"format": "xml"})).text
+    assert catalog.count('xsi:type="cat:dcmEntry"') == 4
+    assert 'instanceNumber="4"' in catalog
+    xml = (await site.http.get(uri, params={"format": "xml"})).text
+    assert '<xnat:scanner manufacturer="GE MEDICAL SYSTEMS" model="derived"/>' in xml
+    assert "<xnat:date>2017-12-05</xnat:date>" in xml
+    await events.until(import_id(response), "import.received", "session.archived", "import.completed")
+    before = await site.archived_files(project)
+    again = await site.upload(folder("20_xar_example")["XARDEMO_S01_MR1.xar"], **{"import-handler": "XAR"})
+    assert uris(again) == [uri]
+    assert await site.archived_files(project) == before
+    assert {line["verdict"] for line in await site.report(again)} == {"identical", "skipped"}
+    unpacked = {p: b for p, b in folder("20_xar_example").items() if p.startswith("unpacked/")}  # in one top folder
+    for body in (zipped(unpacked), tarred(unpacked), tarred(unpacked, "w:gz")):
+        assert uris(await site.upload(body, **{"import-handler": "XAR"})) == [uri]
+    assert await site.archived_files(project) == before
 
 
 async def test_junk_alone_is_refused(site: Site, project: str) -> None:
