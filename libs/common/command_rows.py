@@ -97,7 +97,7 @@ async def mark_done(
 async def finish_if_catalogued(connection: AsyncConnection, command_id: UUID) -> Sequence[CommandReceived]:
     """Give a command that is done its outcome, if each of its changes is catalogued and each of its parts has ended.
 
-    The parent of a part that ends is told of, so that whoever does it looks again.
+    The parent of a part that ends, or has ended, is told of, so that whoever does it looks again. Safe to repeat.
     """
     columns = commands.c
     row = (
@@ -107,8 +107,11 @@ async def finish_if_catalogued(connection: AsyncConnection, command_id: UUID) ->
             .with_for_update()
         )
     ).one_or_none()
-    if row is None or row.done_at is None or row.outcome is not None:
+    if row is None or (row.done_at is None and row.outcome is None):
         return []
+    told = [] if row.parent_id is None else [CommandReceived(command_id=row.parent_id)]
+    if row.outcome is not None:
+        return told
     changes = session_changes.c
     pending = sa.select(sa.func.count()).where(changes.command_id == command_id, changes.catalogued_at.is_(None))
     parts = sa.select(sa.func.count()).where(columns.parent_id == command_id, columns.outcome.is_(None))
@@ -119,7 +122,7 @@ async def finish_if_catalogued(connection: AsyncConnection, command_id: UUID) ->
         .where(columns.id == command_id)
         .values(outcome="rejected" if row.code else "completed", finished_at=datetime.now(UTC))
     )
-    return [] if row.parent_id is None else [CommandReceived(command_id=row.parent_id)]
+    return told
 
 
 async def end_work(

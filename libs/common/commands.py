@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer
 
 from libs.common.requests import Duplicates, Overwrite
 
@@ -116,12 +116,32 @@ class Purge(_Request):
     reason: str
 
 
+class NameRange(_Request):
+    """The names from `first` on, up to but without `end`, in the order of their UTF-8 bytes; "" is no bound."""
+
+    first: str = ""
+    end: str = ""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether `name` lies in it."""
+        return isinstance(name, str) and self.first <= name and (not self.end or name < self.end)
+
+
 class Refresh(_Request):
-    """Compare a session's catalogs with the bucket (§9.2). `resources` are rows of `resources`; none: all of them."""
+    """Compare a session's catalogs with the bucket (§9.2).
+
+    `folders` are those of resources below the session's prefix in XNAT's layout (`SCANS/4/DICOM`, `RESOURCES/NOTES`),
+    or ones above them (`SCANS/4`); none means all. `names` bounds a part of a folder too large for one message.
+    """
 
     kind: Literal[CommandKind.REFRESH] = CommandKind.REFRESH
-    resources: tuple[int, ...] = ()
+    folders: tuple[str, ...] = ()
+    names: NameRange = NameRange()
     options: frozenset[RefreshOption] = frozenset(RefreshOption)
+
+    @field_serializer("options")
+    def _in_order(self, options: frozenset[RefreshOption]) -> list[RefreshOption]:
+        return sorted(options)  # the same request is the same row, whichever process writes it
 
 
 Command = Build | Commit | Archive | Validate | Move | Delete | SetStatus | Restore | Purge | Refresh
@@ -142,9 +162,9 @@ class Line(_Request):
 
 
 class Refreshed(_Request):
-    """What a refresh did to one resource; `problem` where it could not."""
+    """What a refresh did to the resource at `folder`; `problem` says what it had to leave as it is."""
 
-    resource: int
+    folder: str
     added: int = 0
     modified: int = 0
     removed: int = 0

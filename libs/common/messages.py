@@ -174,11 +174,12 @@ class ImportEvent(BaseModel):
 
 
 class SessionEvent(BaseModel):
-    """`session.received`, `conflict`, `archived`, `updated`, `moved`, `deleted`; `pipeline.requested`, `catalog.refreshed`.
+    """`session.received` and its other verbs, `pipeline.requested`, `catalog.refreshed` (architecture §4).
 
-    `files_added`, `files_replaced` (of a refresh: those with other bytes than before) and `files_removed` count this
-    change; `file_count` and `size_bytes` the whole session; `prefixes` are the places in the bucket under which its objects and catalogs lie. `place` is `archive` or
-    `prearchive`: where it is, or where it was before it was deleted; "" in older events, of which the verb says it.
+    `files_added`, `files_replaced` and `files_removed` count this change (a refresh has replaced what it found with
+    other bytes); `file_count` and `size_bytes` the whole session; `prefixes` are the places in the bucket under which
+    its objects and catalogs lie. `place` is `archive` or `prearchive`: where it is, or where it was before it was
+    deleted; "" in older events, of which the verb says it.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")

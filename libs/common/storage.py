@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.exceptions
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, NotFoundError, PreconditionError
 from obstore.store import MemoryStore
 from obstore.store import S3Store as _ObstoreS3
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from libs.common.allocator import keep_freed_memory
-from libs.common.errors import Retryable
+from libs.common.errors import Retryable, UserError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,7 +78,7 @@ class ObjectStore(Protocol):
         """The object's size and etag. Raises `Missing`."""
 
     def list(self, prefix: str) -> AsyncIterator[Sequence[Stored]]:
-        """All objects below `prefix`, which ends in a slash, in pages."""
+        """All objects below `prefix`, which ends in a slash, in pages. Raises `UserError` for a key not to be used."""
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key without one is no error. For the garbage collector."""
@@ -104,6 +104,9 @@ def _translated(key: str) -> Iterator[None]:
         raise Missing(key) from error
     except (PreconditionError, AlreadyExistsError) as error:
         raise Changed(key) from error
+    except InvalidPathError as error:
+        told = "An object in the bucket has a key with a control character or an empty part: give it another key."
+        raise UserError("key-unusable", told) from error
     except BaseError as error:
         raise Retryable(_code(str(error)), f"the object store refused: {type(error).__name__}") from error
 

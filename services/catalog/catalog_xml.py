@@ -16,7 +16,8 @@ NAMESPACES = (
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 )
 PRIMARY = "DICOM"
-DICOM_LABELS = frozenset({PRIMARY, "secondary"})
+SECONDARY = "secondary"
+DICOM_LABELS = frozenset({PRIMARY, SECONDARY})
 """The resources of a scan that the archiver makes of DICOM files (§4.8); they are `cat:DCMCatalog`."""
 
 
@@ -34,6 +35,23 @@ class Entry:
     created_by: str
     created_at: datetime
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshing:
+    """What a refresh did to the resource at a revision of its session."""
+
+    revision: int
+    at: datetime
+    added: int
+    modified: int
+    removed: int
+
+    @property
+    def counts(self) -> str:
+        """Those kinds that there were, as XNAT writes them (§9.2)."""
+        kinds = {"Added": self.added, "Modified": self.modified, "Removed": self.removed}
+        return ",".join(f"{kind}:{count}" for kind, count in kinds.items() if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class Catalog:
     content: str
     scan: Scan | None
     entries: Sequence[Entry]
+    refreshed: Sequence[Refreshing] = ()
 
 
 def render_catalog(catalog: Catalog) -> bytes:
@@ -73,7 +92,7 @@ def _document(catalog: Catalog) -> Iterator[str]:
     yield f"{DECLARATION}<{root} {name} {NAMESPACES}>\n"
     yield "<cat:metaFields>\n"
     yield _meta_field("PROJECT", catalog.project)
-    yield _meta_field("AUDIT", audit(catalog.entries))
+    yield _meta_field("AUDIT", audit(catalog.entries, catalog.refreshed))
     yield _meta_field("REVISION", str(catalog.revision))
     yield "</cat:metaFields>\n<cat:entries>\n"
     yield from _entries(catalog)
@@ -87,14 +106,19 @@ def _meta_field(name: str, value: str) -> str:
     return f'<cat:metaField name="{name}">{escaped(value)}</cat:metaField>\n'
 
 
-def audit(entries: Iterable[Entry]) -> str:
-    """Who came when: `{revision}:{date}=Added:{files}`, newest first, joined by `|`, as XNAT keeps it."""
+def audit(entries: Iterable[Entry], refreshed: Iterable[Refreshing] = ()) -> str:
+    """What came and changed when: `{revision}:{date}=Added:{files}`, newest first, joined by `|`, as XNAT keeps it.
+
+    Of imports the files that are there are counted, of refreshes what they did.
+    """
     added: Counter[int] = Counter()
     at: dict[int, datetime] = {}
     for entry in entries:
         added[entry.revision] += 1
         at[entry.revision] = max(entry.created_at, at.get(entry.revision, entry.created_at))
-    return "|".join(f"{r}:{_java_date(at[r])}=Added:{added[r]}" for r in sorted(added, reverse=True))
+    told = {revision: f"{_java_date(at[revision])}=Added:{added[revision]}" for revision in added}
+    told |= {one.revision: f"{_java_date(one.at)}={one.counts}" for one in refreshed if one.counts}
+    return "|".join(f"{revision}:{told[revision]}" for revision in sorted(told, reverse=True))
 
 
 def _java_date(at: datetime) -> str:

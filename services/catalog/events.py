@@ -8,6 +8,8 @@ from uuid import UUID
 from libs.common.messages import Event, ImportEvent, SessionEvent, derive, event_source
 from libs.common.names import UNASSIGNED
 
+REFRESHED = "catalog-refreshed"
+"""The reason of a change that a refresh has made."""
 IN_PREARCHIVE = frozenset({"received", "conflict"})
 """The verbs that tell of sessions in the prearchive, where the event does not say its place (architecture §4)."""
 
@@ -45,7 +47,7 @@ class EndedImport:
 
 
 def session_events(change: Change, site_id: str) -> list[Event]:
-    """What the world is told of a change: itself, and that pipelines are wanted for an archived session."""
+    """What the world is told of a change: itself, pipelines wanted for an archived session, catalogs refreshed."""
     is_archived = change.event.place == "archive" if change.event.place else change.verb not in IN_PREARCHIVE
     place = "/archive/experiments" if is_archived else "/prearchive"
     attributes = {
@@ -61,6 +63,9 @@ def session_events(change: Change, site_id: str) -> list[Event]:
     if change.pipelines and is_archived:
         wanted = derive(change.event_id, "pipeline")
         events.append(Event.of("pipeline.requested", event_id=wanted, data=change.event, **attributes))
+    if change.event.reason == REFRESHED:
+        refreshed = derive(change.event_id, "catalog")
+        events.append(Event.of("catalog.refreshed", event_id=refreshed, data=change.event, **attributes))
     return events
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from libs.common.command_rows import finish_if_catalogued
 from libs.common.database import finished_if_catalogued, imports_awaiting, transaction
 from libs.common.errors import ScandockError
 from libs.common.messages import CommandReceived, Event, ImportFinished, SessionChanged
+from libs.common.outbox import Site
 from libs.common.reports import report_pages
 from libs.common.storage import ObjectStore
 from services.catalog.catalog_xml import render_catalog
@@ -21,14 +21,6 @@ from services.catalog.events import Change, import_event, session_events
 from services.catalog.imports import load_ended_import
 from services.catalog.session_xml import render_session
 from services.catalog.sessions import load_catalog, load_change, load_plan, load_session, mark_catalogued
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Who tells, and where the objects are: what events and absolute URIs name."""
-
-    site_id: str
-    bucket: str
 
 
 async def catalogue_session(

@@ -10,11 +10,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import names
+from libs.common.commands import CommandKind, Refreshed
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.messages import SessionEvent
-from libs.common.schema import files, resources, scans, session_changes, sessions
-from services.catalog.catalog_xml import Catalog, Entry
+from libs.common.schema import commands, files, resources, scans, session_changes, sessions
+from services.catalog.catalog_xml import Catalog, Entry, Refreshing
 from services.catalog.catalog_xml import Scan as CatalogScan
 from services.catalog.events import Change
 from services.catalog.scan_xml import InArchive, InPrearchive, Resource, Scan
@@ -108,6 +109,8 @@ async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key:
         if row is None:
             return None
         entries = await _entries(connection, session_id, resource, row.resource_revision)
+        folder = names.resource_folder(row.scan_id, row.label)
+        refreshed = await _refreshings(connection, session_id, resource, folder)
     is_scan = row.series_instance_uid is not None
     return Catalog(
         key=key,
@@ -120,6 +123,7 @@ async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key:
         content=row.content,
         scan=CatalogScan(row.series_instance_uid, row.attributes) if is_scan else None,
         entries=entries,
+        refreshed=refreshed,
     )
 
 
@@ -133,6 +137,7 @@ def _resource(session_id: str, resource: int) -> sa.Select[tuple[object, ...]]:
             resources.c.format,
             resources.c.content,
             resources.c.revision.label("resource_revision"),
+            scans.c.scan_id,
             scans.c.series_instance_uid,
             scans.c.attributes,
         )
@@ -146,11 +151,12 @@ def _resource(session_id: str, resource: int) -> sa.Select[tuple[object, ...]]:
 
 
 async def _entries(connection: AsyncConnection, session_id: str, resource: int, revision: int) -> list[Entry]:
-    """The files of a resource; each has the revision at which its import changed the session first."""
+    """The files of a resource; each has the revision at which what brought it changed the session first."""
+    origin = sa.func.coalesce(session_changes.c.import_id, session_changes.c.command_id)
     brought = (
-        sa.select(session_changes.c.import_id, sa.func.min(session_changes.c.revision).label("revision"))
-        .where(session_changes.c.session_id == session_id, session_changes.c.import_id.is_not(None))
-        .group_by(session_changes.c.import_id)
+        sa.select(origin.label("id"), sa.func.min(session_changes.c.revision).label("revision"))
+        .where(session_changes.c.session_id == session_id)
+        .group_by(origin)
         .subquery()
     )
     rows = await connection.execute(
@@ -166,11 +172,29 @@ async def _entries(connection: AsyncConnection, session_id: str, resource: int, 
             files.c.created_at,
             sa.func.coalesce(brought.c.revision, revision).label("revision"),
         )
-        .select_from(files.outerjoin(brought, files.c.import_id == brought.c.import_id))
+        .select_from(files.outerjoin(brought, sa.func.coalesce(files.c.command_id, files.c.import_id) == brought.c.id))
         .where(files.c.resource == resource)
         .order_by(files.c.name)
     )
     return [Entry(**row) for row in rows.mappings()]
+
+
+async def _refreshings(connection: AsyncConnection, session_id: str, resource: int, folder: str) -> list[Refreshing]:
+    """What refreshes did to a resource, by their results."""
+    change = session_changes.c
+    lines = sa.func.jsonb_array_elements(commands.c.result["refreshed"]).table_valued(sa.column("value", JSONB))
+    query = (
+        sa.select(change.revision, change.changed_at, lines.c.value)
+        .select_from(session_changes.join(commands, commands.c.id == change.command_id).join(lines, sa.true()))
+        .where(
+            change.session_id == session_id,
+            commands.c.kind == CommandKind.REFRESH,
+            sa.literal(resource) == sa.any_(change.resources),
+            lines.c.value["folder"].astext == folder,
+        )
+    )
+    found = [(r.revision, r.changed_at, Refreshed.model_validate(r.value)) for r in await connection.execute(query)]
+    return [Refreshing(revision, at, line.added, line.modified, line.removed) for revision, at, line in found]
 
 
 async def load_session(engine: AsyncEngine, session_id: str, bucket: str) -> Session | None:

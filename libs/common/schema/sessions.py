@@ -1,4 +1,8 @@
-"""The archive and the prearchive: the router opens a session, the archiver writes the rest."""
+"""The archive and the prearchive: the router opens a session, the archiver writes the rest.
+
+The catalog service writes too, for a refresh alone and with the session's row locked: resources and files that people
+have put into the bucket by hand, files whose object is gone or has other bytes, the revision and change that say so.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -143,6 +147,7 @@ files = Table(
     Column("instance_number", Text, nullable=False, server_default=""),
     Column("number_of_frames", Integer, nullable=False, server_default=text("1")),
     Column("import_id", Id),
+    Column("command_id", Id),  # the refresh that found it, put there by hand; null: an import brought it
     Column("created_by", Text, nullable=False, server_default=""),
     now("created_at"),
     UniqueConstraint("resource", "name"),
