@@ -34,8 +34,8 @@ def _read_boolean(text: str) -> bool:
 
 
 def _read_minutes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= _LONGEST_MINUTES):
-        raise ValueError(f"must be a whole number of minutes from 1 to {_LONGEST_MINUTES}")
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= _LONGEST_MINUTES):
+        raise ValueError(f"must be a whole number of minutes from 0 to {_LONGEST_MINUTES}")
     return int(text)
 
 

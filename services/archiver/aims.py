@@ -49,11 +49,12 @@ def policy_of(request: ImportRequest, area: Area, codes: Codes) -> Policy:
     """What the sender and the project allow. In the prearchive nothing is ever replaced (§7.5, outcome summary)."""
     overwrite = request.overwrite
     if area is Area.PREARCHIVE:
-        return Policy(area, overwrite, request.duplicates)
+        return Policy(area, overwrite, request.duplicates, preferred=codes.preferred)
     replaces = request.overwrite_files
     if codes.prearchive == AUTO_ARCHIVE_OVERWRITE:
         replaces = True
         if overwrite is Overwrite.NONE and request.destination.area is None:
             overwrite = Overwrite.DELETE
     quarantines = bool(codes.quarantine) if request.quarantine is None else request.quarantine
-    return Policy(area, overwrite, request.duplicates, replaces or overwrite is Overwrite.DELETE, quarantines)
+    replaces = replaces or overwrite is Overwrite.DELETE
+    return Policy(area, overwrite, request.duplicates, replaces, quarantines, codes.preferred)

@@ -55,7 +55,7 @@ def series_of(scan: StoredScan, *, keeps_id: bool) -> Series:
     return Series(scan.series_instance_uid, scan.modalities, scan.sop_class_uids, scan.attributes, stated)
 
 
-def session_type(scans: Iterable[StoredScan], pet_mr: PetMr) -> str:
+def session_type(scans: Iterable[Series | StoredScan], pet_mr: PetMr) -> str:
     """The session's xsi:type (§4.4)."""
     scans = tuple(scans)
     return dicom_classes.session_type(
@@ -98,9 +98,9 @@ def _is_of_pet(scan: StoredScan) -> bool:
     return scan.xsi_type == "xnat:petScanData" or scan.modalities == {"PT"}
 
 
-def _is_mr(scan: StoredScan) -> bool:
+def _is_mr(scan: Series | StoredScan) -> bool:
     return dicom_classes.scan_type(scan.sop_class_uids, scan.modalities) == "xnat:mrScanData"
 
 
-def _description(scan: StoredScan) -> str:
+def _description(scan: Series | StoredScan) -> str:
     return scan.attributes.get("SeriesDescription") or ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from libs.common.dicom_classes import PetMr
 from libs.common.facts import Attributes, Verdict
 from libs.common.requests import Area, Duplicates, Overwrite
 from libs.common.stated import StatedScan
@@ -138,11 +139,23 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Preferred:
+    """What the site and the project prefer (`libs.common.preferences`), as far as a merge depends on it."""
+
+    pet_mr: PetMr = PetMr.PETMR
+    matches_by_uid: bool = True
+    """A file meets the one of its SOP Instance UID, under whatever name; else the one of its name alone."""
+    keeps_types_apart: bool = True
+    """An upload of another session type does not join an archived session."""
+
+
+@dataclass(frozen=True, slots=True)
 class Codes:
-    """A project's settings, XNAT's numbers (§7.7)."""
+    """A project's settings: XNAT's numbers (§7.7), and what is preferred there."""
 
     prearchive: int = 0
     quarantine: int = 0
+    preferred: Preferred = Preferred()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,7 @@ class Policy:
     duplicates: Duplicates = Duplicates.IDENTICAL
     replaces_files: bool = False
     quarantines: bool = False
+    preferred: Preferred = Preferred()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from libs.common.facts import Verdict
 from libs.common.requests import Area, Duplicates
-from services.archiver.cases import Finding, NewFile, PlannedFile, Policy, Problem, StoredFile
+from services.archiver.cases import Finding, NewFile, PlannedFile, Policy, Preferred, Problem, StoredFile
 from services.archiver.filenames import file_name, free_name
 
 Spot = tuple[str, str]
@@ -34,6 +34,7 @@ CLASHES: Mapping[Clash, Problem] = {
         "conflict-same-resources", f"Session already exists with the same resources. {_WAYS_OUT}"
     ),
 }
+PREFERRED = Preferred()
 COPY = Finding(Verdict.IDENTICAL, "the upload holds these bytes twice")
 
 
@@ -48,11 +49,11 @@ class Upload:
     doubled_scans: frozenset[str]
 
 
-def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
+def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str], preferred: Preferred = PREFERRED) -> Upload:
     """Name the files of an upload among themselves, in the order of their ordinals.
 
-    Equal bytes of an instance count once; without a SOP Instance UID, equal bytes of one name. Equal names get a
-    suffix. Other bytes under one SOP Instance UID both stay.
+    Equal bytes of an instance count once; where it is not told by its SOP Instance UID, equal bytes of one name. Equal
+    names get a suffix. Other bytes under one SOP Instance UID both stay.
     """
     kept: list[PlannedFile] = []
     copies: dict[int, int] = {}
@@ -62,11 +63,11 @@ def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
     for file in sorted(files, key=lambda file: file.ordinal):
         scan_id = scan_ids[file.series_instance_uid]
         spot = (scan_id, file.resource_label)
-        digests = seen[spot, _identity(file)]
+        digests = seen[spot, _identity(file, preferred)]
         if file.sha256 in digests:
             copies[file.ordinal] = digests[file.sha256]
             continue
-        if digests and file.sop_instance_uid:
+        if digests and file.sop_instance_uid and preferred.matches_by_uid:
             doubled.add(scan_id)
         digests[file.sha256] = file.ordinal
         name = free_name(file.name or file_name(file.path), names[spot])
@@ -75,9 +76,10 @@ def settle(files: Iterable[NewFile], scan_ids: Mapping[str, str]) -> Upload:
     return Upload(tuple(kept), copies, frozenset(doubled))
 
 
-def _identity(file: NewFile) -> str:
+def _identity(file: NewFile, preferred: Preferred) -> str:
     """What two files must share to be one: a SOP Instance UID; a name, after a character that no UID holds."""
-    return file.sop_instance_uid or f"/{file.name or file_name(file.path)}"
+    by_name = f"/{file.name or file_name(file.path)}"
+    return file.sop_instance_uid or by_name if preferred.matches_by_uid else by_name
 
 
 @dataclass(frozen=True)
@@ -98,18 +100,23 @@ class _Shelf:
     claimed: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
-    def same_bytes(self, file: NewFile, name: str) -> StoredFile | None:
+    def same_bytes(self, file: NewFile, name: str, preferred: Preferred) -> StoredFile | None:
         holder = self.by_name.get(name)
         if holder is not None and holder.sha256 == file.sha256:
             return holder
-        return next((one for one in self.by_uid[file.sop_instance_uid] if one.sha256 == file.sha256), None)
+        others = self.by_uid[file.sop_instance_uid] if preferred.matches_by_uid else []
+        return next((one for one in others if one.sha256 == file.sha256), None)
 
-    def same_instance(self, file: NewFile, name: str) -> list[StoredFile]:
-        """Files that are this one's earlier form: by SOP class and instance, by name where neither has a UID."""
+    def same_instance(self, file: NewFile, name: str, preferred: Preferred) -> list[StoredFile]:
+        """Files that are this one's earlier form: by SOP class and instance, by name where neither has a UID.
+
+        Where a UID does not tell instances, the one of this name alone can be it.
+        """
+        holder = self.by_name.get(name)
         if not file.sop_instance_uid:
-            holder = self.by_name.get(name)
             return [] if holder is None or holder.sop_instance_uid else [holder]
-        return [one for one in self.by_uid[file.sop_instance_uid] if one.sop_class_uid == file.sop_class_uid]
+        same = [one for one in self.by_uid[file.sop_instance_uid] if one.sop_class_uid == file.sop_class_uid]
+        return same if preferred.matches_by_uid else [one for one in same if one == holder]
 
     def reserve(self, name: str) -> str:
         name = free_name(name, self.names)
@@ -179,7 +186,7 @@ def _finding(meeting: _Meeting) -> Finding:
 
 
 def _meet_same_bytes(planned: PlannedFile, shelf: _Shelf, policy: Policy) -> _Meeting | None:
-    there = shelf.same_bytes(planned.file, planned.name)
+    there = shelf.same_bytes(planned.file, planned.name, policy.preferred)
     if there is None:
         return None
     if policy.duplicates is Duplicates.CONFLICT and (not policy.replaces_files or there.name != planned.name):
@@ -189,7 +196,7 @@ def _meet_same_bytes(planned: PlannedFile, shelf: _Shelf, policy: Policy) -> _Me
 
 
 def _meet_others(planned: PlannedFile, shelf: _Shelf, policy: Policy) -> _Meeting:
-    instances = shelf.same_instance(planned.file, planned.name)
+    instances = shelf.same_instance(planned.file, planned.name, policy.preferred)
     holder = shelf.by_name.get(planned.name)
     if instances and policy.duplicates is Duplicates.KEEP:
         return _Meeting(Verdict.KEPT)
@@ -220,7 +227,7 @@ def _is_other_class_barred(file: NewFile, shelf: _Shelf, policy: Policy) -> bool
     """XNAT's archive matches by SOP Instance UID alone (§7.5); with replacing, both classes stay (A28)."""
     if policy.area is Area.PREARCHIVE or policy.replaces_files or policy.duplicates is Duplicates.KEEP:
         return False
-    return bool(shelf.by_uid[file.sop_instance_uid])
+    return policy.preferred.matches_by_uid and bool(shelf.by_uid[file.sop_instance_uid])
 
 
 def _clash(clash: Clash) -> _Meeting:

@@ -7,6 +7,7 @@ from libs.common.facts import Attributes, Verdict, fold
 from libs.common.requests import Area, Overwrite
 from libs.common.stated import uid_of
 from services.archiver import numbering
+from services.archiver.builds import session_type
 from services.archiver.cases import (
     Case,
     Contents,
@@ -143,7 +144,7 @@ def _first_problem(case: Case, target: Session, upload: Upload, found: Compariso
 
 def _check_modality(case: Case, target: Session) -> Problem | None:
     differs = target.xsi_type not in {"", _own_type(case)}
-    return MODALITY_DIFFERS if differs else None
+    return MODALITY_DIFFERS if differs and case.policy.preferred.keeps_types_apart else None
 
 
 def _check_subject(case: Case, target: Session) -> Problem | None:
@@ -202,7 +203,7 @@ def doubled_instances(upload: Upload, case: Case) -> Problem | None:
 
 def settle_case(case: Case, stored: tuple[StoredScan, ...]) -> Upload:
     """The upload's files beside the scans that are there, named among themselves."""
-    return settle(case.files, numbering.assign(case.series, stored))
+    return settle(case.files, numbering.assign(case.series, stored), case.policy.preferred)
 
 
 def plan_scans(case: Case, stored: tuple[StoredScan, ...]) -> tuple[PlannedScan, ...]:
@@ -247,16 +248,9 @@ def joined_type(case: Case, target: Session) -> str:
     """The session type of `target` with the upload: in the archive it never changes."""
     if target.xsi_type and case.policy.area is Area.ARCHIVE:
         return target.xsi_type
-    return _session_type((*case.series, *target.scans))
+    return session_type((*case.series, *target.scans), case.policy.preferred.pet_mr)
 
 
 def _own_type(case: Case) -> str:
     """The type of the entry by itself; one that is built has its own (§4.4)."""
-    return case.entry.xsi_type or _session_type(case.series)
-
-
-def _session_type(parts: Iterable[Series | StoredScan]) -> str:
-    parts = tuple(parts)
-    classes = {uid for part in parts for uid in part.sop_class_uids}
-    modalities = {modality for part in parts for modality in part.modalities}
-    return dicom_classes.session_type(classes, modalities)
+    return case.entry.xsi_type or session_type(case.series, case.policy.preferred.pet_mr)

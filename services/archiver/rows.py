@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.errors import Retryable
 from libs.common.facts import fold
 from libs.common.names import UNASSIGNED, clean_label
+from libs.common.preferences import load_preferences
 from libs.common.requests import Area, ImportRequest
 from libs.common.schema import (
     import_series,
@@ -24,7 +25,19 @@ from libs.common.schema import (
 from libs.common.stated import SESSION_KEY, StatedScan
 from services.archiver import stated_scans
 from services.archiver.aims import aim_of, policy_of
-from services.archiver.cases import Aim, Case, Codes, NewFile, Place, Series, Session, StoredFile, StoredScan, Subject
+from services.archiver.cases import (
+    Aim,
+    Case,
+    Codes,
+    NewFile,
+    Place,
+    Preferred,
+    Series,
+    Session,
+    StoredFile,
+    StoredScan,
+    Subject,
+)
 
 _SESSION_KEYS = frozenset({SESSION_KEY, "session"})
 """What stands for the series of a session's own resources: in documents, and in an entry that is archived later."""
@@ -121,14 +134,16 @@ async def find_subject(connection: AsyncConnection, project: str | None, named: 
 
 
 async def load_codes(connection: AsyncConnection, project: str | None) -> Codes:
-    """The project's settings; those of a new project where there is none."""
+    """The project's settings; those of a new project where there is none, with what the site prefers."""
     columns = projects.c
     row = (
         await connection.execute(
             sa.select(columns.prearchive_code, columns.quarantine_code).where(columns.id == project)
         )
     ).one_or_none()
-    return Codes() if row is None else Codes(row.prearchive_code, row.quarantine_code)
+    wanted = await load_preferences(connection, project)
+    preferred = Preferred(wanted.pet_mr, wanted.matches_by_uid, wanted.prevents_cross_modality_merge)
+    return Codes(preferred=preferred) if row is None else Codes(row.prearchive_code, row.quarantine_code, preferred)
 
 
 async def lock_target(connection: AsyncConnection, entry: Session, aim: Aim) -> Session | None:

@@ -62,9 +62,9 @@ def test_a_value_is_stored_in_one_spelling(name, text, stored):
     ("name", "text", "said"),
     [
         ("preventCrossModalityMerge", "yes", "preventCrossModalityMerge must be true or false."),
-        ("sessionXmlRebuilderInterval", "0", "minutes from 1"),
-        ("sessionXmlRebuilderInterval", "-5", "minutes from 1"),
-        ("sessionXmlRebuilderInterval", "٥", "minutes from 1"),
+        ("sessionXmlRebuilderInterval", "10081", "minutes from 0"),
+        ("sessionXmlRebuilderInterval", "-5", "minutes from 0"),
+        ("sessionXmlRebuilderInterval", "٥", "minutes from 0"),
         ("dicomFileNameTemplate", "image.dcm", "must name at least one element"),
         ("dicomFileNameTemplate", "${SOPInstanceUID", "must name at least one element"),
         ("dicomFileNameTemplate", "${SOPInstanceUID}${", "begins or ends no"),
