@@ -24,7 +24,7 @@ NAME_LENGTH = 255
 NO_FILE = "Unable to identify upload format."
 """XNAT's words for a request without a file (§1.3)."""
 HOW_TO_SEND = (
-    "There is no file, or an empty one. Send it as the body, with its Content-Type or inbody=true, or in a form."
+    "Send the file as the body, with its Content-Type or inbody=true, or as the file of a form; an empty one is none."
 )
 TOO_MANY = f"The form has too many fields: at most {FIELDS}, of {FIELDS_BYTES} bytes together, are read."
 

@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from obstore.store import MemoryStore
 
 from libs.common.database import upgrade
 from libs.common.errors import Retryable
 from libs.common.messages import Event, ImportFinished, ImportReceived, derive
 from libs.common.requests import Area, Destination, ImportRequest
 from libs.common.schema import import_batches, import_members, import_sessions, import_sources, imports
-from libs.common.storage import memory_store
+from libs.common.storage import Store, memory_store
 from libs.common.topology import EVENTS, WORK, declare_topology, queue_name
 from services.gateway.sweep import fail_silent, tell_again
 from tests.integration.gateway import AT, Gateway, settings_of
@@ -268,6 +269,36 @@ async def test_the_answer_has_the_format_that_is_asked(
     assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
     assert answer.text.startswith(body)
     assert answer.headers["X-Scandock-Import"] == str(import_id)
+
+
+async def test_who_sends_as_mirc_is_told_ok(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    """Import semantics §1.6."""
+    headers = {"Content-Type": "application/x-mirc"}
+    posted = asyncio.create_task(http.post(PATH, params={"PROJECT_ID": "P"}, content=b"dicom", headers=headers))
+    import_id = await gateway.only_import()
+    (row,) = await all_imports(gateway)
+    assert ImportRequest.model_validate(row["request"]).handler == "gradual-DICOM"
+    await gateway.finish(import_id, "completed", uris=("/prearchive/a",))
+    assert ((await posted).status_code, (await posted).text) == (200, "OK")
+
+
+async def test_a_store_that_fails_in_the_middle_of_a_form_leaves_nothing(
+    environment: dict[str, str], gateway: Gateway
+) -> None:
+    class Failing(Store):
+        """A store that takes one object and no more."""
+
+        async def put(self, key: str, body: bytes) -> None:
+            if key.endswith(".1"):
+                raise Retryable("store-full", "full")
+            await super().put(key, body)
+
+    store = Failing(MemoryStore())
+    full = Gateway.over(settings_of(environment), store)
+    answer = await full.client("owner").post(PATH, files=[("f", b"1"), ("f", b"2")])
+    assert answer.status_code == 507
+    assert [page async for page in store.list("uploads/") if page] == []
+    await full.close()
 
 
 async def test_a_key_is_its_users_own(gateway: Gateway, http: httpx.AsyncClient) -> None:

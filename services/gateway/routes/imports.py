@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from libs.common import telemetry
 from libs.common.access import User
@@ -25,6 +25,7 @@ from services.gateway.values import is_body_the_file, merge
 from services.gateway.waiting import Ending
 
 router = APIRouter(tags=["import"])
+MIRC = "application/x-mirc"
 
 
 @router.post(
@@ -47,13 +48,16 @@ async def post_import(request: Request, parts: PartsOf, caller: CallerOf, name: 
                 body = await post.receive(kind, name)
             if body.fields:
                 asked = await post.authorized(merge(_fields(kind, body), query))
+        except (ScandockError, ClientDisconnect):
+            await post.forget()
+            raise
+        try:
             accepted = await post.accept(asked, body)
-        except (UserError, ClientDisconnect):
-            with contextlib.suppress(Retryable):  # of this request alone: nothing is left behind
-                await parts.store.delete(post.keys.given)
+        except UserError:  # after any other failure it may be accepted all the same
+            await post.forget()
             raise
         if accepted.received_at is None:
-            await parts.store.delete(post.keys.given)  # the import that it repeats has the bytes
+            await post.forget()  # the import that it repeats has the bytes
         return await _answer(request, parts, asked, accepted.import_id)
 
 
@@ -114,6 +118,11 @@ class _Post:
         name = uploads.name_of(name, self.content_type)
         target = uploads.Target(self.keys, name, self.parts.settings.max_upload_bytes)
         return await uploads.receive(self.parts.store, target, self.request.stream(), self.content_type, kind)
+
+    async def forget(self) -> None:
+        """Leave nothing of this request's files behind."""
+        with contextlib.suppress(Retryable):
+            await self.parts.store.delete(self.keys.given)
 
     async def accept(self, asked: Asked, body: uploads.Body) -> imports.Accepted:
         parts, import_id = self.parts, self.keys.import_id
@@ -187,6 +196,8 @@ def _told(request: Request, answer: AnswerFormat, import_id: UUID, progress: imp
     error: ScandockError
     match progress.outcome:
         case "completed":
+            if request.headers.get("content-type", "").startswith(MIRC):
+                return PlainTextResponse("OK", 200, {IMPORT_HEADER: str(import_id)})  # §1.6
             return imported(progress.uris, answer, str(import_id))
         case "rejected":
             error = UserError(progress.code, progress.detail)
