@@ -11,7 +11,7 @@ from libs.common.database import copy_rows
 from libs.common.schema import resources, scans
 from libs.common.stated import StatedResource, StatedScan, uid_of
 from services.archiver.cases import Contents, PlannedFile, PlannedScan
-from services.archiver.replacing import note_successors, take_out
+from services.archiver.replacing import reserve_rows, take_out
 from services.archiver.rows import Import
 
 QUALITY = "usable"
@@ -62,15 +62,10 @@ async def write_contents(
         session_id,
         [_Spot(scan_rows.get(scan), scan, label, stated.get((scan, label))) for scan, label in spots],
     )
-    places = {(gain.scan_id, gain.label): gain.row for gain in gains}
-    successors = {
-        planned.replaces: (places[planned.scan_id, planned.file.resource_label], planned.name)
-        for planned in contents.files
-        if planned.replaces is not None
-    }
-    await take_out(connection, list(successors), revision)
-    await _copy_files(connection, session_id, contents.files, gains, submission)
-    await note_successors(connection, successors)
+    ids = await reserve_rows(connection, len(contents.files)) if any(one.replaces for one in contents.files) else []
+    successors = {one.replaces: row for one, row in zip(contents.files, ids, strict=False) if one.replaces is not None}
+    await take_out(connection, successors, revision)
+    await _copy_files(connection, session_id, contents.files, gains, submission, ids)
     await count_files(connection, [gain.row for gain in gains], revision)
     return gains
 
@@ -169,14 +164,17 @@ async def _copy_files(
     planned: Sequence[PlannedFile],
     gains: Sequence[Gain],
     submission: Import,
+    ids: Sequence[int],
 ) -> None:
+    """COPY the files' rows, under `ids` where these are known already."""
     rows = {(gain.scan_id, gain.label): gain.row for gain in gains}
     await copy_rows(
         connection,
         "files",
-        _FILE_COLUMNS,
+        (*(["id"] if ids else []), *_FILE_COLUMNS),
         (
             (
+                *ids[number : number + 1],
                 session_id,
                 rows[one.scan_id, one.file.resource_label],
                 one.name,
@@ -191,7 +189,7 @@ async def _copy_files(
                 submission.id,
                 submission.login,
             )
-            for one in planned
+            for number, one in enumerate(planned)
         ),
     )
 

@@ -37,10 +37,9 @@ async def move_contents(connection: AsyncConnection, case: Case, contents: Conte
     move = _Move(case.entry.id, target.id, {**to_scans, "": 0}, {**from_scans, "": 0})
     gained = await _make_resources(connection, move, contents)
     revision = target.revision + 1
-    replaced = {one.replaces: one.file.ordinal for one in contents.files if one.replaces is not None}
-    await take_out(connection, list(replaced), revision)
+    successors = {one.replaces: one.file.ordinal for one in contents.files if one.replaces is not None}
+    await take_out(connection, successors, revision)
     await _move_files(connection, move, contents)
-    await _note_successors(connection, replaced)
     await take_out_all(connection, case.entry.id, case.entry.revision + 1)
     await connection.execute(sa.delete(resources).where(resources.c.session_id == case.entry.id))
     await connection.execute(sa.delete(scans).where(scans.c.session_id == case.entry.id))
@@ -101,15 +100,6 @@ async def _move_files(connection: AsyncConnection, move: _Move, contents: Conten
         "names": [one.name for one in contents.files],
     }
     await connection.execute(query, values)
-
-
-async def _note_successors(connection: AsyncConnection, replaced: Mapping[int, int]) -> None:
-    query = sa.text(
-        "update replaced_files set replaced_by = pair.successor"
-        " from unnest(cast(:rows as bigint[]), cast(:successors as bigint[])) as pair(row, successor)"
-        " where replaced_files.id = pair.row"
-    )
-    await connection.execute(query, {"rows": list(replaced), "successors": list(replaced.values())})
 
 
 def _spot(planned: PlannedFile) -> tuple[str, str]:

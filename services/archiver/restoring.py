@@ -22,6 +22,8 @@ async def restore_session(
 ) -> None:
     """Bring a deleted session back where it was; in one that is there, put files back that a change replaced.
 
+    What was in their place is kept in turn, so that this can be undone too.
+
     Raises:
         UserError: there is nothing to be restored, or another session has its name.
     """
@@ -69,18 +71,19 @@ async def _put_back(
     ).all()
     if not rows:
         raise UserError("nothing-replaced", "No files of this session were replaced then, or the grace time has ended.")
-    await _check_successors(connection, [row.replaced_by for row in rows if row.replaced_by is not None])
+    undone = {row.replaced_by: row.id for row in rows if row.replaced_by is not None}
+    await _check_there(connection, list(undone))
     undoing = session.revision + 1
-    await take_out(connection, [row.replaced_by for row in rows if row.replaced_by is not None], undoing)
+    await take_out(connection, undone, undoing)
     resources = await _insert(connection, [row.id for row in rows])
-    await _swap(connection, [row.id for row in rows])
+    await connection.execute(sa.delete(replaced_files).where(of_session, columns.revision == revision))
     await count_files(connection, resources, undoing)
     await write_session(connection, session.id, {})
     change = Change(session.id, "updated", resources=resources, files_replaced=len(rows), reason=RESTORED)
     await write_change(connection, change, origin, site)
 
 
-async def _check_successors(connection: AsyncConnection, rows: Sequence[int]) -> None:
+async def _check_there(connection: AsyncConnection, rows: Sequence[int]) -> None:
     there = await connection.scalar(sa.text("select count(*) from files where id = any(:rows)"), {"rows": list(rows)})
     if there != len(rows):
         raise UserError("replaced-again", "Those files were replaced again later: restore the later revision first.")
@@ -97,14 +100,3 @@ async def _insert(connection: AsyncConnection, rows: Sequence[int]) -> list[int]
     if len(resources) != len(rows):
         raise UserError("conflict-name-taken", "Other files have these names now, or their scan is gone.")
     return sorted(set(resources))
-
-
-async def _swap(connection: AsyncConnection, rows: Sequence[int]) -> None:
-    """What was put in their place is replaced by them, so that this can be undone too."""
-    values = {"rows": list(rows)}
-    query = (
-        "update replaced_files new set replaced_by = old.id from replaced_files old"
-        " where old.id = any(:rows) and new.id = old.replaced_by"
-    )
-    await connection.execute(sa.text(query), values)
-    await connection.execute(sa.text("delete from replaced_files where id = any(:rows)"), values)

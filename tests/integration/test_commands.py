@@ -332,3 +332,61 @@ async def test_twenty_thousand_files_are_archived_by_rows_in_one_transaction(arc
         assert seconds < 30
     total = await archive.row(sa.text("select sum(file_count) as files from resources"))
     assert int(str(total["files"])) == 40_000
+
+
+async def test_two_replicas_that_are_told_at_once_do_a_command_once(archive: Archive) -> None:
+    entry_id = await entry(archive, some(50))
+    command_id = await give(archive, entry_id, ArchiveCommand())
+    await asyncio.gather(*(run(archive, command_id) for _ in range(4)))
+    assert await verbs(archive, entry_id) == ["received", "archived"]
+
+
+async def test_entries_and_an_import_that_meet_in_one_session_all_land(archive: Archive) -> None:
+    await archive.land(some(1), to_archive())
+    entries = [await entry(archive, some(20, mark=f"e{n}")) for n in range(3)]
+    given = [await give(archive, one, ArchiveCommand(overwrite=Overwrite.APPEND)) for one in entries]
+    open_import = await archive.route(some(20, mark="i"), to_archive(overwrite=Overwrite.APPEND))
+    await archive.stage(open_import)
+    await asyncio.gather(*(run(archive, one) for one in given), archive.merge(open_import))
+    assert len(await archive.files()) == 81
+
+
+async def test_files_that_were_replaced_twice_come_back_in_order(archive: Archive) -> None:
+    target = (await archive.land(some(2), to_archive())).sessions[0]
+    for body in (b"second", b"third"):
+        await archive.land([File("0.dcm", body, "1.5.0")], to_archive(overwrite=Overwrite.DELETE))
+    early = await do(archive, target, Restore(revision=2))
+    assert (early.outcome, early.code) == ("rejected", "replaced-again")
+    await do(archive, target, Restore(revision=3))
+    assert (await archive.bodies())["1/0.dcm"] == b"second"
+    await do(archive, target, Restore(revision=2))
+    assert (await archive.bodies())["1/0.dcm"] == b"bytes 1.5 0"
+
+
+async def test_what_is_the_sessions_own_joins_too(archive: Archive) -> None:
+    """Files of a session's own resources, such as notes, meet those of the session that they join."""
+    target = (await archive.land(some(1), to_archive())).sessions[0]
+    entries = [await entry(archive, some(1, mark=f"e{n}")) for n in range(2)]
+    for entry_id, sha in zip(entries, ("one", "two"), strict=True):
+        await archive.execute(
+            sa.text(
+                "with own as (insert into resources (session_id, label, format)"
+                " values (:id, 'NOTES', 'TEXT') returning id)"
+                " insert into files (session_id, resource, name, object_key, size_bytes, md5, sha256)"
+                " select :id, own.id, 'a/notes.txt', 'k' || :sha, 1, '', :sha from own"
+            ).bindparams(id=entry_id, sha=sha)
+        )
+    append = ArchiveCommand(overwrite=Overwrite.APPEND)
+    assert (await do(archive, entries[0], append)).outcome == "completed"
+    clash = await do(archive, entries[1], append)
+    assert clash.code.startswith("conflict-")
+    assert (await do(archive, entries[1], ArchiveCommand(overwrite=Overwrite.DELETE))).outcome == "completed"
+    own = await archive.row(
+        sa.text(
+            "select r.label, r.format, r.file_count, f.name, f.sha256"
+            " from resources r join files f on f.resource = r.id"
+            " where r.session_id = :id and r.scan is null"
+        ).bindparams(id=target)
+    )
+    assert own == {"label": "NOTES", "format": "TEXT", "file_count": 1, "name": "a/notes.txt", "sha256": "two"}
+    assert len(await archive.files()) == 3
