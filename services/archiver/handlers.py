@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.commands import EntryFields
 from libs.common.database import finished_if_catalogued, hold_import, staged_if_complete, transaction
 from libs.common.errors import Retryable
 from libs.common.messages import (
@@ -21,10 +22,11 @@ from libs.common.messages import (
 from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
-from services.archiver.cases import Case, Decision, Problem
+from services.archiver.building import build_entry
+from services.archiver.cases import Case, Decision, Place, Problem, Status
 from services.archiver.changes import write_decision
 from services.archiver.merge import decide, hold
-from services.archiver.outbox import Site
+from services.archiver.outbox import Origin, Site
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
 from services.archiver.sharing import is_shared, merge_shared, waiting_for
 from services.archiver.staging import Stager
@@ -126,7 +128,16 @@ class _Refused(Exception):  # noqa: N818
 async def _merge_one(connection: AsyncConnection, submission: Import, entry_id: str, site: Site) -> None:
     case = await _lock(connection, submission, entry_id)
     if case is not None:
-        await write_decision(connection, submission, case, decide(case), site)
+        await _write(connection, submission, case, decide(case), site)
+
+
+async def _write(connection: AsyncConnection, submission: Import, case: Case, decision: Decision, site: Site) -> None:
+    """Write a decision; an entry that others still fill is built with what came by this import (§7.6)."""
+    await write_decision(connection, submission, case, decision, site)
+    joined = decision.joins
+    if joined is not None and joined.place is Place.PREARCHIVE and joined.status == Status.RECEIVING:
+        origin = Origin(submission.login, import_id=submission.id)
+        await build_entry(connection, joined.id, EntryFields(), origin, site)
 
 
 async def _merge_together(connection: AsyncConnection, submission: Import, entries: Sequence[str], site: Site) -> None:
@@ -136,14 +147,14 @@ async def _merge_together(connection: AsyncConnection, submission: Import, entri
             for entry_id in entries:
                 case = await _lock(connection, submission, entry_id)
                 if case is not None:
-                    await write_decision(connection, submission, case, _landing(case), site)
+                    await _write(connection, submission, case, _landing(case), site)
     except _Refused as refused:
         for entry_id in entries:
             case = await _lock(connection, submission, entry_id)
             if case is not None:
                 decision = decide(case)
                 decision = decision if decision.problem is not None else hold(case, refused.problem)
-                await write_decision(connection, submission, case, decision, site)
+                await _write(connection, submission, case, decision, site)
 
 
 def _landing(case: Case) -> Decision:

@@ -11,6 +11,7 @@ from libs.common import telemetry
 from libs.common.broker import Output
 from libs.common.commands import CommandKind
 from libs.common.database import transaction
+from libs.common.entries import take_back_empty
 from libs.common.errors import Retryable
 from libs.common.messages import CommandReceived, ImportStaged, SessionChanged
 from libs.common.schema import commands, imports, session_changes
@@ -54,8 +55,12 @@ async def tell_again(engine: AsyncEngine, tell: Tell) -> None:
 
 
 async def start_idle(engine: AsyncEngine, tell: Tell, idle: timedelta | None) -> None:
-    """Have the entries committed that receive no more. What is not told now is told as other commands are."""
+    """Have the entries committed that receive no more, and take back those to which nothing came.
+
+    What is not told now is told as other commands are.
+    """
     async with transaction(engine) as connection:
+        await take_back_empty(connection)
         started = await commit_idle(connection, idle)
     await tell(*started)
 

@@ -388,3 +388,18 @@ async def test_an_entry_of_500_objects_takes_one_more_as_fast_as_the_first(sent:
     started = time.monotonic()
     await sent.merge(import_id)
     assert time.monotonic() - started < 3
+
+
+async def test_si_joins_an_open_entry_and_builds_it_with_all_that_came(sent: Imports) -> None:
+    """A08's way in, to an entry that objects come to."""
+    await sent.land(images(range(2)), gradual())
+    (entry,) = await sent.entries()
+    destination = Destination(area=Area.PREARCHIVE, project="P", timestamp=entry["timestamp"], folder=entry["folder"])
+    request = ImportRequest(destination=destination, overwrite=Overwrite.APPEND)
+    landed = await sent.land(images(range(2, 4), study=2), request)
+    assert landed.uris == [f"/prearchive/projects/P/{entry['timestamp']}/{entry['folder']}"]
+    (built,) = await sent.entries()
+    assert built["status"] == "READY"
+    assert len(await sent.files(entry["id"])) == 4
+    last = (await sent.rows(sa.select(session_changes).order_by(session_changes.c.revision)))[-1]
+    assert (last["verb"], last["event"]["file_count"], len(last["resources"])) == ("received", 4, 2)
