@@ -1,7 +1,7 @@
 """The element of one scan and of its resources (import semantics §4.7, §6.4; pure)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -18,7 +18,15 @@ from services.catalog.values import (
     xml_time,
 )
 from services.catalog.xml_elements import Children, add_texts, element, fill, text_element
-from services.catalog.xnat_schema import DIFFUSION, MR_PARAMETERS, MR_SCAN, SCAN
+from services.catalog.xnat_schema import (
+    DIFFUSION,
+    MR_PARAMETER_TEXTS,
+    MR_PARAMETERS,
+    MR_SCAN,
+    MR_SCAN_TEXTS,
+    SCAN,
+    SCAN_TEXTS,
+)
 
 MR = "xnat:mrScanData"
 
@@ -94,11 +102,12 @@ def scan_element(scan: Scan, home: Home) -> etree._Element:
         },
     )
     add_scanner(children, attributes)
+    add_texts(children, _stated(scan, "", SCAN_TEXTS))
     children["file"] = [resource_element("file", scan.scan_id, resource, home) for resource in scan.resources]
     order: tuple[str, ...] = SCAN
     if scan.xsi_type == MR:
         order = (*SCAN, *MR_SCAN)
-        _add_mr(children, attributes)
+        _add_mr(children, scan)
     made = element(
         "scan",
         {"ID": scan.scan_id, "UID": scan.series_instance_uid, "type": scan.type if archived else None},
@@ -134,7 +143,14 @@ def resource_element(name: str, scan_id: str | None, resource: Resource, home: H
     )
 
 
-def _add_mr(children: Children, attributes: Attributes) -> None:
+def _stated(scan: Scan, below: str, names_: Collection[str]) -> dict[str, str | None]:
+    """What a document says of a scan and no header would: attributes by XML path (`xnat:mrScanData/condition`)."""
+    return {name: scan.attributes.get(f"{scan.xsi_type}/{below}{name}") for name in names_}
+
+
+def _add_mr(children: Children, scan: Scan) -> None:
+    attributes = scan.attributes
+    add_texts(children, _stated(scan, "", MR_SCAN_TEXTS))
     add_texts(
         children,
         {
@@ -142,7 +158,9 @@ def _add_mr(children: Children, attributes: Attributes) -> None:
             "fieldStrength": field_strength(attributes.get("MagneticFieldStrength")),
         },
     )
-    parameters = fill(element("parameters", {}), MR_PARAMETERS, _mr_parameters(attributes))
+    told = _mr_parameters(attributes)
+    add_texts(told, _stated(scan, "parameters/", MR_PARAMETER_TEXTS))
+    parameters = fill(element("parameters", {}), MR_PARAMETERS, told)
     if len(parameters):
         children["parameters"] = [parameters]
 

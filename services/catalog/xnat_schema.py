@@ -70,12 +70,21 @@ SCAN = (
     *("documentation", "scanner", "modality", "frames", "operator", "file", "validation", "startTime", "start_date"),
     *("requestedProcedureDescription", "protocolName", "bodyPartExamined", "custom_fields", "contrasts"),
 )
+SCAN_TEXTS = frozenset({"condition", "series_class", "documentation", "operator"})
+"""Children of a scan that hold text alone, and that no header gives."""
+MR_SCAN_TEXTS = frozenset({"marker", "stabilization"})
 MR_SCAN = (*_MR, "fileNameUUID", "parameters", "dcmValidation")
 MR_PARAMETERS = (
     *("voxelRes", "orientation", "subjectPosition", "fov", "matrix", "partitions", "tr", "te", "deltaTE", "ti"),
     *("flip", "sequence", "origin", "imageType", "scanSequence", "seqVariant", "scanOptions", "acqType"),
     *("readoutSampleSpacing", "coil", "coilElements", "dtiAcqCount", "pixelBandwidth", "echoSpacing"),
     *("phaseEncodingDirection", "acqTime", "diffusion", "addParam", "inPlanePhaseEncoding", "pmc"),
+)
+MR_PARAMETER_TEXTS = frozenset(
+    {
+        *("subjectPosition", "partitions", "deltaTE", "origin", "readoutSampleSpacing", "coil", "coilElements"),
+        *("dtiAcqCount", "echoSpacing", "phaseEncodingDirection", "acqTime", "pmc"),
+    }
 )
 DIFFUSION = ("bValues", "bMax", "directionality", "orientations", "anisotropyType", "refocusFlipAngle")
 

@@ -170,3 +170,17 @@ async def test_no_file_of_the_server_is_read(site: Site) -> None:
     parameters = {"import-handler": "XAR", "localFilePath": "/etc/passwd"}
     response = await site.http.post("/data/services/import", params=parameters)
     assert response.status_code == 404
+
+
+async def test_a_xar_that_waits_is_archived_by_command_with_all_its_files(site: Site, project: str) -> None:
+    (uri,) = uris(await send(site, {"s.xml": session(project), **FILES}))
+    changed = {"s.xml": session(project), **FILES, "RESOURCES/NOTES/n.txt": b"other", "SCANS/1/NIFTI/c.txt": b"c"}
+    assert (await send(site, changed)).status_code == 409
+    (entry,) = await site.rows(f"/data/prearchive/projects/{project}")
+    assert entry["status"] == "CONFLICT"
+    data = {"src": entry["url"], "overwrite": "delete"}
+    response = await site.http.post("/data/services/archive", data=data)
+    assert response.status_code in {200, 301, 303}, response.text
+    assert (await site.http.get(f"{uri}/resources/NOTES/files/n.txt")).content == b"other"
+    assert (await site.http.get(f"{uri}/scans/1/resources/NIFTI/files/c.txt")).content == b"c"
+    assert await site.rows(f"/data/prearchive/projects/{project}") == []

@@ -239,3 +239,28 @@ def test_only_mr_scans_have_mr_parameters() -> None:
 
 def test_the_same_rows_give_the_same_bytes() -> None:
     assert render_session(mr_session()) == render_session(mr_session())
+
+
+def test_what_a_document_says_of_a_scan_and_no_header_would_is_shown_in_its_place() -> None:
+    stated = {
+        "xnat:mrScanData/condition": "resting",
+        "xnat:mrScanData/parameters/deltaTE": "2.46",
+        "xnat:mrScanData/parameters/matrix/x": "64",
+        "xnat:ctScanData/documentation": "of another type",
+    }
+    document = render_session(session(scan("4", attributes=stated))).decode()
+    assert "<xnat:condition>resting</xnat:condition>" in document
+    assert "<xnat:deltaTE>2.46</xnat:deltaTE>" in document
+    assert "of another type" not in document
+
+
+def test_a_pet_sessions_tracer_comes_from_its_header_or_its_sender() -> None:
+    attributes = {"Radiopharmaceutical": "FDG", "Isotope": "F-18", "IsotopeHalfLife": "6586.2"}
+    fields = {"xnat:petSessionData/tracer/dose": "10", "xnat:petSessionData/tracer/dose/units": "mCi"}
+    pet = session(xsi_type="xnat:petSessionData", attributes=attributes, fields=fields)
+    document = "".join(line.strip() for line in render_session(pet).decode().splitlines())
+    assert (
+        '<xnat:tracer><xnat:name>FDG</xnat:name><xnat:dose units="mCi">10</xnat:dose>'
+        '<xnat:isotope half-life="6586.2">F-18</xnat:isotope></xnat:tracer>'
+    ) in document
+    assert "tracer" not in render_session(session(attributes=attributes, fields=fields)).decode()
