@@ -28,14 +28,15 @@ from libs.common.schema import (
     scans,
     sessions,
 )
-from libs.common.storage import ObjectStore, S3Settings, abort_unfinished, s3_store
+from libs.common.storage import ObjectStore, S3Settings, Stored, abort_unfinished, s3_store
 from services.archiver.layout import import_folder
 
 COLLECT_SECONDS = 3600
 PAGE = 1000
 CACHE = "cache/"
-CACHE_LEFT = timedelta(days=1)
-"""An object in the cache is younger than its row for a moment: it is left alone for so long."""
+UPLOADS = "uploads/"
+LEFT = timedelta(days=1)
+"""An object is stored before the row that names it is written: one without a row is left alone for so long."""
 
 UNFINISHED = timedelta(days=1)
 """No upload takes so long; what began before was left by a process that is gone."""
@@ -73,6 +74,7 @@ async def collect(engine: AsyncEngine, store: ObjectStore, retention: Retention)
             if count is None:
                 break
             removed += count
+    removed += await _drop_orphans(engine, store)
     removed += await _drop_cached(engine, store)
     async with transaction(engine) as connection:
         await _forget_imports(connection, store, retention)
@@ -180,11 +182,35 @@ async def _catalogs(connection: AsyncConnection, session_id: str, prefix: str) -
     return [prefix + names.catalog_path(row.scan_id, row.label) for row in rows]
 
 
+async def _drop_orphans(engine: AsyncEngine, store: ObjectStore) -> int:
+    """Remove uploads without an import: their gateway stopped before it could answer, so they were never accepted."""
+    removed = 0
+    async for page in store.list(UPLOADS):
+        old = {one.key: owner for one in page if _is_left(one) and (owner := _owner(one.key)) is not None}
+        if not old:
+            continue
+        async with transaction(engine) as connection:
+            known = set(await connection.scalars(sa.select(imports.c.id).where(imports.c.id.in_(set(old.values())))))
+        removed += await _remove(store, [key for key, owner in old.items() if owner not in known])
+    return removed
+
+
+def _owner(key: str) -> UUID | None:
+    try:
+        return UUID(key.removeprefix(UPLOADS).split("/", 1)[0])
+    except ValueError:
+        return None  # not a key of ours
+
+
+def _is_left(stored: Stored) -> bool:
+    return stored.modified_at is not None and stored.modified_at < _before(LEFT)
+
+
 async def _drop_cached(engine: AsyncEngine, store: ObjectStore) -> int:
     """Remove objects of the user cache that no row of the cache has, nor an import that still runs."""
     removed = 0
     async for page in store.list(CACHE):
-        old = [one.key for one in page if one.modified_at is not None and one.modified_at < _before(CACHE_LEFT)]
+        old = [one.key for one in page if _is_left(one)]
         if not old:
             continue
         async with transaction(engine) as connection:

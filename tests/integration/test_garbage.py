@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -130,7 +131,7 @@ async def test_a_deleted_session_goes_with_its_objects_but_not_with_those_of_ano
 async def test_a_cached_file_goes_when_no_row_and_no_import_has_it(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(garbage, "CACHE_LEFT", timedelta(seconds=-1))
+    monkeypatch.setattr(garbage, "LEFT", timedelta(seconds=-1))
     await archive.execute(sa.insert(users).values(login="ann", password_hash=""))
     row = {"login": "ann", "path": "r/a.zip", "object_key": "cache/1/a", "size_bytes": 1, "sha256": ""}
     await archive.execute(sa.insert(cache_files).values(row))
@@ -145,6 +146,20 @@ async def test_a_cached_file_goes_when_no_row_and_no_import_has_it(
     )
     await run(archive, KEEP)
     assert await keys(archive, "cache/") == {"cache/1/a", "cache/1/b"}
+
+
+async def test_an_upload_that_never_became_an_import_goes_after_a_day(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive.route(FILES)
+    orphan = f"uploads/{uuid4()}/source"
+    for key in (orphan, "uploads/mine.txt"):
+        await archive.store.put(key, b"1")
+    assert await run(archive, KEEP) == 0
+    monkeypatch.setattr(garbage, "LEFT", timedelta(seconds=-1))
+    assert await run(archive, KEEP) == 1
+    assert orphan not in await keys(archive)
+    assert len(await keys(archive, "uploads/")) == 2
 
 
 async def test_an_imports_rows_go_last_and_its_files_stay(archive: Archive) -> None:
