@@ -13,6 +13,10 @@ NO_PROJECT = Problem(
     "no-project", "unable to identify destination project: name it by project or dest=/archive/projects/{P}"
 )
 """§7.2 step 2."""
+PROJECT_DIFFERS = Problem(
+    "conflict-project-differs",
+    "Invalid modification of session project via archive process. Move the entry to that project first.",
+)
 
 
 def aim_of(entry: Session, request: ImportRequest, codes: Codes) -> Aim:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from libs.common.commands import Line
 from libs.common.requests import Overwrite
 from services.archiver import merge, numbering
+from services.archiver.aims import PROJECT_DIFFERS
 from services.archiver.cases import Case, Session
 from services.archiver.files import CLASHES, compare
-from services.archiver.stored import PROJECT_DIFFERS
 
 NO_PROJECT = Line(code=6, type="FAIL", message="unable to identify destination project")
 

@@ -24,10 +24,8 @@ from services.archiver.filenames import free_name
 from services.archiver.outbox import Change, Origin, Site, all_resources, write_change
 from services.archiver.rows import load_session
 
-_WAITING = "QUEUED_ARCHIVING QUEUED_BUILDING QUEUED_DELETING QUEUED_MOVING QUEUED_SEPARATING"
-_RUNNING = "ARCHIVING MOVING DELETING SEPARATING BUILDING"
-STATUSES = frozenset(f"RECEIVING RECEIVING_INTERRUPT READY CONFLICT ERROR {_WAITING} {_RUNNING}".split())
-"""The prearchive's statuses that may be set: those of a running operation, with an underscore, are locks (§7.6)."""
+STATUSES = ("RECEIVING", "READY", "CONFLICT", "ERROR")
+"""The prearchive's statuses that may be set: the others say that something is going on (§7.6)."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """When a purged session was deleted: before any grace time, so the garbage collector takes it next."""
 
@@ -112,7 +110,7 @@ async def delete_session(connection: AsyncConnection, session_id: str, origin: O
 async def set_status(connection: AsyncConnection, session_id: str, status: str, origin: Origin, site: Site) -> None:
     """Give an entry a status; READY forgets why it was not. Raises `UserError` for what is no status, or a lock."""
     if status not in STATUSES:
-        raise UserError("parameter-invalid", f"status must be one of {', '.join(sorted(STATUSES))}, not {status}.")
+        raise UserError("parameter-invalid", f"status must be one of {', '.join(STATUSES)}, not {status}.")
     entry = await lock_entry(connection, session_id)
     if entry.status == status:
         return

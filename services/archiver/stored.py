@@ -9,15 +9,11 @@ from libs.common.commands import Archive
 from libs.common.requests import Area, Destination, ImportRequest, Overwrite
 from libs.common.schema import project_aliases
 from libs.common.stated import SESSION_KEY, StatedScan
-from services.archiver.aims import AUTO_ARCHIVE_OVERWRITE, aim_of, policy_of
+from services.archiver.aims import AUTO_ARCHIVE_OVERWRITE, PROJECT_DIFFERS, aim_of, policy_of
 from services.archiver.builds import series_of
-from services.archiver.cases import Aim, Case, Codes, NewFile, Problem, Series, Session
+from services.archiver.cases import Aim, Case, Codes, NewFile, Series, Session
 from services.archiver.rows import find_subject, load_codes, lock_target, with_contents
 
-PROJECT_DIFFERS = Problem(
-    "conflict-project-differs",
-    "Invalid modification of session project via archive process. Move the entry to that project first.",
-)
 _ADDRESS = frozenset({"label", "subject_ID", "subject_id", "project"})
 """XML paths that say where the session goes, and are not its fields (§7.2 steps 3 and 5)."""
 

@@ -3,9 +3,9 @@
 import pytest
 
 from libs.common.requests import Overwrite
+from services.archiver.aims import PROJECT_DIFFERS
 from services.archiver.cases import Aim, Case
 from services.archiver.findings import findings
-from services.archiver.stored import PROJECT_DIFFERS
 from tests.unit.services.archiver.situations import Sent, archive_case, archived, series
 
 
