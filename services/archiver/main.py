@@ -19,6 +19,8 @@ from services.archiver.staging import Stager
 from services.archiver.sweep import sweep
 
 BATCHES_AT_ONCE = 2
+MERGES_AT_ONCE = 3
+"""Single objects should not wait for a large upload; each may have all its facts in memory."""
 
 
 async def main() -> None:
@@ -31,7 +33,7 @@ async def main() -> None:
     ends = partial(end_work, engine)
     stager = Stager(s3_store(settings.s3))
     broker.subscribe(MembersRouted, partial(stage_members, stager=stager, engine=engine), ends, BATCHES_AT_ONCE)
-    broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends)
+    broker.subscribe(ImportStaged, partial(merge_import, engine=engine, site=site), ends, MERGES_AT_ONCE)
     broker.subscribe(CommandReceived, partial(run_command, engine=engine, site=site), ends)
     behind = [
         asyncio.create_task(sweep(engine, broker.publish, settings.idle)),

@@ -14,6 +14,7 @@ from tests.builders import dicom_bytes, series, uid, zip_bytes
 from tests.e2e.conftest import Site, uris
 from tests.e2e.datasets import b
 from tests.e2e.uploads import folder, zipped
+from tests.e2e.watching import sessions_of, until
 
 MR = "02_mr_siemens_mosaic"
 RENAMED = "08_mr_xnat_renamed_golden"
@@ -68,6 +69,15 @@ async def template(site: Site) -> AsyncIterator[str]:
     before = (await site.http.get(name)).text
     yield name
     assert (await site.http.put(name, content=before)).status_code == 200
+
+
+@pytest_asyncio.fixture
+async def built_at_once(site: Site) -> AsyncIterator[None]:
+    """The idle interval is over with the next sweep."""
+    name = "/xapi/siteConfig/sessionXmlRebuilderInterval"
+    assert (await site.http.put(name, content="0")).status_code == 200
+    yield
+    assert (await site.http.put(name, content="5")).status_code == 200
 
 
 async def test_an_entry_that_dest_names_keeps_its_study(site: Site, project: str) -> None:
@@ -276,3 +286,47 @@ async def test_an_upload_that_is_no_archive_of_objects_says_what_to_do(
     answer = await send(site, body, project=project, **{"Ignore-Unparsable": "true"})
     assert answer.status_code == 400
     assert said in answer.text
+
+
+async def direct(site: Site, project: str) -> list[str]:
+    """The names of the project's sessions on their way."""
+    rows = (await site.http.get("/xapi/direct-archive")).json()
+    return [str(row) for row in rows if project in str(row)]
+
+
+@pytest.mark.usefixtures("built_at_once")
+async def test_direct_archive_ends_in_the_archive(site: Site, project: str) -> None:
+    """A51."""
+    files = study()
+    (uri,) = uris(await send(site, files, project=project, **{"Direct-Archive": "true"}))
+    assert uri.startswith(f"/xapi/direct-archive/{project}/")
+
+    async def labels() -> list[tuple[str, str]]:
+        return [(subject, label) for subject, label, _ in await sessions_of(site, project)]
+
+    await until(labels, [("Name_A", "ID_A")])
+    assert sorted((await site.archived_files(project)).values()) == digests(files)
+    assert await direct(site, project) == []
+    assert await site.rows(f"/data/prearchive/projects/{project}") == []
+
+
+@pytest.mark.usefixtures("built_at_once")
+async def test_direct_archive_of_what_conflicts_waits_in_the_prearchive(site: Site, project: str) -> None:
+    """A52, with other bytes: the same ones would be there already (docs/conformance.md)."""
+    seed = uuid.uuid4().hex
+    first = study(seed=seed)
+    sent = {"project": project, "Direct-Archive": "true"}
+    uris(await send(site, first, **sent))
+
+    async def count() -> int:
+        return len(await site.archived_files(project))
+
+    await until(count, len(first))
+    uris(await send(site, study(seed=seed, PatientWeight="70"), overwrite="append", **sent))
+
+    async def waiting() -> list[tuple[str, str]]:
+        return [(row["name"], row["status"]) for row in await site.rows(f"/data/prearchive/projects/{project}")]
+
+    await until(waiting, [("ID_A", "CONFLICT")])
+    assert await direct(site, project) == []
+    assert sorted((await site.archived_files(project)).values()) == digests(first)

@@ -133,4 +133,5 @@ import_sessions = Table(  # router opens; archiver writes the rest
     Column("detail", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("import_id", "session_id"),
     Index("import_sessions_by_session", "session_id"),
+    Index("import_sessions_open", "session_id", postgresql_where=text("outcome is null")),
 )
