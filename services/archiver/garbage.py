@@ -30,6 +30,7 @@ from libs.common.schema import (
 )
 from libs.common.storage import ObjectStore, S3Settings, Stored, abort_unfinished, s3_store
 from services.archiver.layout import import_folder
+from services.archiver.lifecycle import LONG_AGO
 
 COLLECT_SECONDS = 3600
 PAGE = 1000
@@ -144,7 +145,7 @@ async def _drop_deleted(connection: AsyncConnection, store: ObjectStore, retenti
     columns = sessions.c
     row = (
         await connection.execute(
-            sa.select(columns.id, columns.prefix)
+            sa.select(columns.id, columns.prefix, columns.deleted_at)
             .where(columns.place == "deleted", columns.deleted_at < _before(retention.grace))
             .order_by(columns.deleted_at)
             .limit(1)
@@ -153,11 +154,33 @@ async def _drop_deleted(connection: AsyncConnection, store: ObjectStore, retenti
     ).one_or_none()
     if row is None:
         return None
-    return await drop_session(connection, store, row.id, row.prefix)
+    removed = await _drop_session(connection, store, row.id, row.prefix)
+    if row.deleted_at == LONG_AGO:
+        removed += await _drop_uploads_of(connection, store, row.id)
+    return removed
 
 
-async def drop_session(connection: AsyncConnection, store: ObjectStore, session_id: str, prefix: str) -> int:
-    """Remove a session for good, in the caller's transaction; the number of objects removed."""
+async def _drop_uploads_of(connection: AsyncConnection, store: ObjectStore, session_id: str) -> int:
+    """Remove the ended imports that brought a purged session and have none that is left: uploads, reports and rows."""
+    columns, other = import_sessions.c, import_sessions.alias("other")
+    left = sa.select(sessions.c.id).join(other, other.c.session_id == sessions.c.id)
+    query = (
+        sa.select(columns.import_id)
+        .join_from(import_sessions, imports)
+        .where(
+            columns.session_id == session_id,
+            imports.c.outcome.is_not(None),
+            sa.not_(left.where(other.c.import_id == columns.import_id).exists()),
+        )
+    )
+    removed = 0
+    for import_id in list(await connection.scalars(query)):
+        removed += await _remove_all(store, f"uploads/{import_id}/")
+        await connection.execute(sa.delete(imports).where(imports.c.id == import_id))
+    return removed
+
+
+async def _drop_session(connection: AsyncConnection, store: ObjectStore, session_id: str, prefix: str) -> int:
     columns = files.c
     imported = [columns.session_id == session_id, columns.import_id.is_not(None)]
     keys = list(await connection.scalars(sa.select(columns.object_key).where(*imported)))
@@ -250,7 +273,7 @@ async def _remove_unnamed(connection: AsyncConnection, store: ObjectStore, keys:
     return await _remove(store, [key for key in keys if key not in named])
 
 
-async def _remove_all(store: ObjectStore, prefix: str, keep: str) -> int:
+async def _remove_all(store: ObjectStore, prefix: str, keep: str = "") -> int:
     removed = 0
     async for page in store.list(prefix):
         removed += await _remove(store, [stored.key for stored in page if stored.key != keep])

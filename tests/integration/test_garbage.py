@@ -17,6 +17,7 @@ from libs.common.schema import cache_files, files, imports, replaced_files, sess
 from libs.common.storage import memory_store
 from services.archiver import garbage
 from services.archiver.garbage import Retention, collect
+from services.archiver.lifecycle import LONG_AGO
 from tests.integration.routed import Archive, File
 from tests.servers import Servers, unique_name
 
@@ -126,6 +127,28 @@ async def test_a_deleted_session_goes_with_its_objects_but_not_with_those_of_ano
     assert shared["object_key"] in left
     assert f"{first['prefix']}session.xml" not in left
     assert not await archive.rows(sa.select(sessions).where(is_first))
+
+
+async def test_a_purged_session_takes_its_uploads_reports_and_rows_with_it(archive: Archive) -> None:
+    purged, kept = [await archive.land([File("x", body, "1.9", study=study)], to(label)) for body, study, label in PAIR]
+    for landed in (purged, kept):
+        await archive.store.put(report_key(landed.id), b"{}")
+    is_purged = sessions.c.label == "E1"
+    await archive.execute(sa.update(sessions).where(is_purged).values(place="deleted", deleted_at=LONG_AGO))
+    await run(archive, KEEP)
+    left = await keys(archive)
+    assert not [key for key in left if str(purged.id) in key]
+    assert [row["id"] for row in await archive.rows(sa.select(imports))] == [kept.id]
+    assert report_key(kept.id) in left
+    assert len(await archive.bodies("E2")) == 1
+
+
+def to(label: str) -> ImportRequest:
+    """Into the archive under this label."""
+    return ImportRequest(destination=Destination(area=Area.ARCHIVE, project="P", session=label))
+
+
+PAIR = ((b"one", "1.3", "E1"), (b"two", "1.4", "E2"))
 
 
 async def test_a_cached_file_goes_when_no_row_and_no_import_has_it(
