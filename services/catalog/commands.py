@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.broker import Output
 from libs.common.command_rows import CommandRow, end_work, finish_if_catalogued, load_command, mark_done
-from libs.common.commands import Refresh
+from libs.common.commands import CommandKind, Refresh
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.messages import CommandReceived, SessionChanged
 from libs.common.outbox import Site
-from libs.common.schema import session_changes
+from libs.common.schema import commands, session_changes
 from libs.common.storage import ObjectStore
 from services.catalog.refresh_division import PartState, divide, load_parts, put_together
 from services.catalog.refresh_parts import LIMITS, Limits
@@ -47,7 +47,8 @@ async def run_command(
                 return []
             await run_refresh(row, asked, store, engine, site)
     async with transaction(engine) as connection:
-        return [*await _untold(connection, row), *await finish_if_catalogued(connection, row.id)]
+        ended = [*await finish_if_catalogued(connection, row.id), *await _waiting(connection, row)]
+        return [*await _untold(connection, row), *ended]
 
 
 async def _take(connection: AsyncConnection, row: CommandRow) -> bool:
@@ -69,6 +70,20 @@ async def _untold(connection: AsyncConnection, row: CommandRow) -> list[SessionC
     return [SessionChanged(import_id=row.id, session_id=r.session_id, revision=r.revision) for r in changes]
 
 
+async def _waiting(connection: AsyncConnection, row: CommandRow) -> list[CommandReceived]:
+    """The archiver's commands on the session: one that came later has waited for the refresh (docs/flow.md, Turns)."""
+    columns = commands.c
+    ids = await connection.scalars(
+        sa.select(columns.id).where(
+            columns.session_id == row.session_id,
+            columns.kind != CommandKind.REFRESH,
+            columns.done_at.is_(None),
+            columns.outcome.is_(None),
+        )
+    )
+    return [CommandReceived(command_id=command_id) for command_id in ids]
+
+
 async def _conclude(engine: AsyncEngine, row: CommandRow, parts: Sequence[PartState]) -> Sequence[Output]:
     """End a command whose parts have all ended: as one of them if that has failed."""
     together = put_together(parts)
@@ -79,4 +94,4 @@ async def _conclude(engine: AsyncEngine, row: CommandRow, parts: Sequence[PartSt
     if isinstance(together.problem, Retryable):
         return await end_work(engine, row.id, "failed", together.problem)
     async with transaction(engine) as connection:
-        return await finish_if_catalogued(connection, row.id)
+        return [*await finish_if_catalogued(connection, row.id), *await _waiting(connection, row)]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.broker import Output
 from libs.common.command_rows import NewCommand, add_command
-from libs.common.commands import CommandResult, Refresh, Refreshed, RefreshOption
+from libs.common.commands import CommandResult, Delete, Refresh, Refreshed, RefreshOption
 from libs.common.database import copy_rows, open_engine, transaction, upgrade
 from libs.common.errors import UserError
 from libs.common.messages import CommandReceived, Event, SessionChanged, SessionEvent
@@ -354,6 +354,27 @@ async def test_a_session_that_is_gone_is_refused(world: World) -> None:
     with pytest.raises(UserError) as refusal:
         await world.run(await world.accept())
     assert refusal.value.code == "not-found"
+
+
+async def test_what_waits_for_the_refresh_is_told_of_when_it_is_done(world: World) -> None:
+    await world.archived()
+    message = await world.accept()
+    async with transaction(world.engine) as connection:
+        waiting = await add_command(connection, NewCommand(uuid4(), "mary", Delete(), session_id=E1))
+    assert await world.run(message) == [waiting]
+
+
+async def test_objects_in_the_prefix_of_a_merged_session_are_not_missed(world: World) -> None:
+    import_id, resource = await world.archived()
+    for number in range(4, 44):
+        key = f"sessions/P/XNAT_E00009/{number:016x}/4_ab12cd34/000000_{number}.dcm"
+        world.put(key, bytes(1000 + number))
+        await world.files(E1, resource, import_id, range(number, number + 1))
+        await world.execute(sa.update(files).where(files.c.name == f"{number:05d}.dcm").values(object_key=key))
+    await world.refresh(options=frozenset({RefreshOption.POPULATE_STATS}))
+    assert (await world.refresh(options=frozenset({RefreshOption.DELETE})))["SCANS/4/DICOM"].removed == 0
+    world.delete(key)
+    assert (await world.refresh(options=frozenset({RefreshOption.DELETE})))["SCANS/4/DICOM"].removed == 1
 
 
 async def test_an_import_that_merges_meanwhile_loses_nothing(world: World) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from services.catalog.catalog_xml import Entry, audit, render_catalog
+from services.catalog.catalog_xml import Entry, Refreshing, audit, render_catalog
 from services.catalog.catalog_xml import Scan as CatalogScan
 from tests.unit.services.catalog.examples import AT, PREFIX, catalog, entry
 
@@ -133,6 +133,17 @@ def test_audit_has_the_newest_first() -> None:
     later = datetime(2024, 2, 1, tzinfo=UTC)
     files = [entry(1), entry(2), entry(3, revision=12, created_at=later)]
     assert audit(files) == "12:Thu Feb 01 00:00:00 UTC 2024=Added:1|1:Wed Jan 31 10:15:33 UTC 2024=Added:2"
+
+
+def test_audit_tells_what_a_refresh_did_not_what_is_left_of_it() -> None:
+    later = datetime(2024, 2, 1, tzinfo=UTC)
+    files = [entry(1), entry(3, revision=12, created_at=later)]
+    refreshed = [Refreshing(12, later, 5, 0, 2), Refreshing(13, later, 0, 1, 0), Refreshing(14, later, 0, 0, 0)]
+    assert [event.split("=")[1] for event in audit(files, refreshed).split("|")] == [
+        "Modified:1",
+        "Added:5,Removed:2",
+        "Added:1",
+    ]
 
 
 def test_xnats_clients_read_it() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.messages import SessionEvent, derive
-from services.catalog.events import Change, EndedImport, import_event, session_events
+from services.catalog.events import REFRESHED, Change, EndedImport, import_event, session_events
 from tests.unit.services.catalog.examples import AT, PREFIX
 
 IMPORT = UUID(int=1)
@@ -99,3 +99,12 @@ def test_an_import_tells_its_outcome() -> None:
 @pytest.mark.parametrize("projects", [(), ("P", "Q")])
 def test_an_import_of_no_single_project_is_unassigned(projects: tuple[str, ...]) -> None:
     assert import_event(replace(ENDED, projects=projects), "XNAT").project == "Unassigned"
+
+
+def test_a_refresh_is_told_of_beside_its_change() -> None:
+    command, told = UUID(int=9), CHANGE.event.model_copy(update={"reason": REFRESHED, "place": "archive"})
+    change = replace(CHANGE, verb="updated", pipelines=False, import_id=None, command_id=command, event=told)
+    updated, refreshed = session_events(change, "XNAT")
+    assert (updated.type, refreshed.type) == ("org.scandock.session.updated.v1", "org.scandock.catalog.refreshed.v1")
+    assert (refreshed.correlationid, refreshed.sequence) == (str(command), updated.sequence)
+    assert refreshed.id == derive(change.event_id, "catalog")

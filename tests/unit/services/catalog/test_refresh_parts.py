@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.commands import NameRange
+from services.catalog.refresh_objects import FOLDERS_AT_MOST, listing_prefixes
 from services.catalog.refresh_parts import Limits, Load, Name, Part, cut, fits, split
 
 LIMITS = Limits(folders=3, files=10, reads=5, read_bytes=100)
@@ -45,3 +46,12 @@ def test_every_name_lies_in_exactly_one_range_and_no_range_is_too_large(names: l
     for each in ranges:
         within = [one.load for one in names if one.name in each]
         assert len(within) <= 1 or not sum(within, Load()).exceeds(LIMITS)
+
+
+def test_many_folders_of_a_session_are_listed_at_once_and_few_by_themselves() -> None:
+    one, other = "sessions/P/E1/", "sessions/P/E2/"
+    many = [f"{one}{n:016x}/4_ab12cd34/000000_a.dcm" for n in range(FOLDERS_AT_MOST + 1)]
+    few = [f"{other}{n:016x}/4_ab12cd34/{m:06d}_a.dcm" for n in range(2) for m in range(3)]
+    expected = [one, *(f"{other}{n:016x}/4_ab12cd34/" for n in range(2))]
+    assert listing_prefixes([*many, *few]) == expected
+    assert listing_prefixes([f"{one}SCANS/4/A/b/c", f"{one}SCANS/4/A/d"]) == [f"{one}SCANS/4/A/"]
