@@ -140,7 +140,7 @@ async def _write_outcome(connection: AsyncConnection, submission: Import, entry:
         sa.update(import_sessions)
         .where(import_sessions.c.import_id == submission.id, import_sessions.c.session_id == entry.id)
         .values(
-            uri=entry_uri(entry),
+            uri=entry_uri(entry) if decision.problem is None else "",
             outcome=outcome,
             code="" if decision.problem is None else decision.problem.code,
             detail="" if decision.problem is None else decision.problem.detail,

@@ -12,12 +12,12 @@ from libs.common.errors import UserError
 from libs.common.facts import FILTERED, Verdict
 from libs.common.importers import IMPORTERS, Entries
 from libs.common.messages import ImportStaged, MembersFound
-from libs.common.requests import ImportRequest, Unparsable
+from libs.common.requests import Atomicity, ImportRequest, Unparsable
 from libs.common.schema import import_members, import_sessions
 from services.archiver.archiving import Archived
 from services.archiver.arrivals import Gone, receive_entry
 from services.archiver.batches import unroute
-from services.archiver.cases import Outcome
+from services.archiver.cases import Outcome, Problem
 from services.archiver.committing import commit_entry
 from services.archiver.outbox import Origin, Site
 from services.archiver.rows import Import
@@ -88,10 +88,16 @@ async def _commit(
     async with transaction(engine) as connection:
         if await _must_wait(connection, submission, entries):
             return []
+    commit = _commit_of(submission.request)
+    if submission.request.atomicity is Atomicity.IMPORT:
+        async with transaction(engine) as connection:
+            if await hold_import(connection, submission.id):
+                await _commit_together(connection, submission, entries, commit, site)
+        return None
     for entry_id in entries:
         async with transaction(engine) as connection:
             if await hold_import(connection, submission.id):
-                await _commit_entry(connection, submission, entry_id, site)
+                await _commit_entry(connection, submission, entry_id, commit, site)
     return None
 
 
@@ -109,19 +115,54 @@ async def _must_wait(connection: AsyncConnection, submission: Import, entries: S
     return bool(await connection.scalar(query, {"import_id": submission.id, "entries": list(entries)}))
 
 
-async def _commit_entry(connection: AsyncConnection, submission: Import, entry_id: str, site: Site) -> None:
+async def _commit_entry(
+    connection: AsyncConnection, submission: Import, entry_id: str, commit: Commit, site: Site
+) -> Problem | None:
     """Commit one entry; a conflict leaves it in the prearchive with its reason, and is the import's outcome."""
     columns = import_sessions.c
     mine = sa.and_(columns.import_id == submission.id, columns.session_id == entry_id, columns.outcome.is_(None))
     ordinal = await connection.scalar(sa.select(columns.ordinal).where(mine).with_for_update())
     if ordinal is None:
-        return  # another delivery has committed it
+        return None  # another delivery has committed it
     origin = Origin(submission.login, import_id=submission.id)
-    first, *others = await commit_entry(connection, entry_id, _commit_of(submission.request), origin, site)
+    first, *others = await commit_entry(connection, entry_id, commit, origin, site)
     await connection.execute(sa.update(import_sessions).where(mine).values(_outcome(first)))
     for other in others:
         row = {"import_id": submission.id, "session_id": other.session_id, "ordinal": ordinal}
         await connection.execute(sa.insert(import_sessions).values(row | _outcome(other)))
+    return next((one.problem for one in (first, *others) if one.problem is not None), None)
+
+
+async def _commit_together(
+    connection: AsyncConnection, submission: Import, entries: Sequence[str], commit: Commit, site: Site
+) -> None:
+    """All entries land, or all wait in the prearchive: also those that clash with nothing, for the reason of one."""
+    attempt = await connection.begin_nested()
+    for entry_id in entries:
+        problem = await _commit_entry(connection, submission, entry_id, commit, site)
+        if problem is not None:
+            await attempt.rollback()
+            for held in entries:
+                await _hold_entry(connection, submission, held, commit, problem, site)
+            return
+    await attempt.commit()
+
+
+async def _hold_entry(
+    connection: AsyncConnection, submission: Import, entry_id: str, commit: Commit, problem: Problem, site: Site
+) -> None:
+    """Let an entry wait with its own reason; built, and with that of another, where it has none."""
+    attempt = await connection.begin_nested()
+    if await _commit_entry(connection, submission, entry_id, commit, site) is not None:
+        await attempt.commit()
+        return
+    await attempt.rollback()
+    stays = commit.model_copy(update={"auto_archive": False})
+    await _commit_entry(connection, submission, entry_id, stays, site)
+    columns = import_sessions.c
+    mine = sa.and_(columns.import_id == submission.id, columns.session_id == entry_id)
+    values = {"outcome": problem.outcome, "code": problem.code, "detail": problem.detail}
+    await connection.execute(sa.update(import_sessions).where(mine).values(values))
 
 
 def _outcome(archived: Archived) -> dict[str, str]:

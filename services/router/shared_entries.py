@@ -40,6 +40,7 @@ async def find_or_open(
         UserError: `dest` names an entry of another study.
         Retryable: `dest` names an entry that another import is opening, or no free timestamp was found.
     """
+    await _take_turns(connection, batch.import_id)
     found = await _of_import(connection, batch.import_id, identities)
     for _ in range(_ROUNDS):
         missing = {uid: identities[uid] for uid in sorted(identities.keys() - found.keys())}
@@ -49,6 +50,12 @@ async def find_or_open(
             return found
         await _open(connection, batch, missing, site_id)
     raise Retryable("timestamp-busy", "no free prearchive timestamp was found")
+
+
+async def _take_turns(connection: AsyncConnection, import_id: UUID) -> None:
+    """Batches of one import wait for each other: headers that name a study differently must not part it."""
+    key = sa.func.hashtextextended(f"entries/{import_id}", 0)
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 async def _of_import(connection: AsyncConnection, import_id: UUID, study_uids: Collection[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.commands import EntryFields
 from libs.common.database import open_engine, transaction, upgrade
 from libs.common.entries import take_back_empty
-from libs.common.requests import Area, Destination, Duplicates, ImportRequest, Naming, Overwrite, Unparsable
+from libs.common.requests import Area, Atomicity, Destination, Duplicates, ImportRequest, Naming, Overwrite, Unparsable
 from libs.common.schema import (
     configs,
     files,
@@ -403,3 +403,31 @@ async def test_si_joins_an_open_entry_and_builds_it_with_all_that_came(sent: Imp
     assert len(await sent.files(entry["id"])) == 4
     last = (await sent.rows(sa.select(session_changes).order_by(session_changes.c.revision)))[-1]
     assert (last["verb"], last["event"]["file_count"], len(last["resources"])) == ("received", 4, 2)
+
+
+async def test_strict_archives_all_studies_of_a_zip_or_none(sent: Imports) -> None:
+    archived = dicom_zip(commit=True, auto_archive=True)
+    await sent.land(images(range(2), study=2, PatientID="E2"), archived)
+    both = {**images(range(2), study=1, PatientID="E1"), **{f"x{k}": v for k, v in _other().items()}}
+    strict = archived.model_copy(update={"atomicity": Atomicity.IMPORT})
+    landed = await sent.land(both, strict)
+    assert (landed.outcome, landed.code) == ("rejected", "conflict-session-exists")
+    assert sorted((e["label"], e["status"]) for e in await sent.entries()) == [("E1", "READY"), ("E2", "CONFLICT")]
+    assert [e["label"] for e in await sent.entries("archive")] == ["E2"]
+    alone = await sent.land(images(range(2), study=1, PatientID="E1"), strict)
+    assert (alone.outcome, alone.uris) == ("completed", ["/archive/projects/P/subjects/DOE_JOHN/experiments/E1"])
+
+
+def _other() -> Mapping[str, bytes]:
+    return images(range(5, 7), study=2, PatientID="E2")
+
+
+async def test_batches_that_name_a_study_differently_share_its_entry(sent: Imports) -> None:
+    files = {"1.dcm": image(1), "2.dcm": image(2, PatientID="other"), "3.dcm": image(3, PatientID="")}
+    import_id = await sent.received(files, dicom_zip(), batch_size=1)
+    batches = await sent.batches(import_id)
+    await together(*(sent.route_batch(import_id, batch_id) for batch_id in batches))
+    await sent.stage(import_id)
+    await sent.merge(import_id)
+    (entry,) = await sent.entries()
+    assert len(await sent.files(entry["id"])) == 3
