@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import names
 from libs.common.commands import EntryFields
 from libs.common.errors import UserError
+from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.schema import sessions
 from services.archiver.building import build_entry
 from services.archiver.cases import Case, Decision, Outcome, Place, Problem, Session, Status
@@ -17,7 +18,6 @@ from services.archiver.changes import ensure_subject, uri_of
 from services.archiver.contents import describe_scans
 from services.archiver.joining import move_contents
 from services.archiver.merge import decide
-from services.archiver.outbox import Change, Origin, Site, all_resources, write_change
 from services.archiver.rows import load_session
 from services.archiver.stored import Wanted, load_stored_case
 

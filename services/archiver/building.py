@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import names
 from libs.common.commands import EntryFields
 from libs.common.errors import UserError
+from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.preferences import load_preferences
 from libs.common.schema import scans, session_changes, session_ids, sessions
 from services.archiver.builds import BuiltScan, Part, part_name, plan_build
 from services.archiver.cases import Place, Session, Status
 from services.archiver.contents import count_files
-from services.archiver.outbox import Change, Origin, Site, all_resources, write_change
 from services.archiver.rows import load_session, with_contents
 
 SEPARATED = "separated"

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import names
 from libs.common.importers import IMPORTERS, Reads
+from libs.common.outbox import Change, Origin, Site, write_change
 from libs.common.requests import Area
 from libs.common.schema import import_members, import_sessions, sessions, subject_ids, subjects
 from services.archiver.cases import Case, Decision, Finding, Outcome, Place, Session, Status, Subject
 from services.archiver.contents import describe_scans, write_contents
 from services.archiver.filenames import free_name
-from services.archiver.outbox import Change, Origin, Site, write_change
 from services.archiver.rows import Import, find_subject
 
 _entry = sessions.alias("entry")

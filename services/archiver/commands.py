@@ -27,13 +27,13 @@ from libs.common.commands import (
 from libs.common.database import transaction
 from libs.common.errors import ScandockError, UserError
 from libs.common.messages import CommandReceived, SessionChanged
+from libs.common.outbox import Origin, Site
 from libs.common.schema import session_changes
 from services.archiver.archiving import Archived, archive_entry
 from services.archiver.building import build_entry
 from services.archiver.committing import commit_entry
 from services.archiver.handlers import raced
 from services.archiver.lifecycle import delete_session, move_entry, purge_session, set_status, where_is
-from services.archiver.outbox import Origin, Site
 from services.archiver.restoring import restore_session
 from services.archiver.stored import Wanted
 from services.archiver.turns import must_wait, waiting_on_session

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.commands import Archive, Commit
+from libs.common.outbox import Origin, Site
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_sessions, imports
 from services.archiver.aims import AUTO_ARCHIVE
@@ -11,7 +12,6 @@ from services.archiver.archiving import Archived, archive_entry, lock_session
 from services.archiver.building import build_entry
 from services.archiver.cases import Place, Problem, Session
 from services.archiver.changes import uri_of
-from services.archiver.outbox import Origin, Site
 from services.archiver.rows import load_codes
 from services.archiver.stored import Wanted
 

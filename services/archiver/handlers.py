@@ -19,6 +19,7 @@ from libs.common.messages import (
     MembersRouted,
     SessionChanged,
 )
+from libs.common.outbox import Origin, Site
 from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
@@ -26,7 +27,6 @@ from services.archiver.building import build_entry
 from services.archiver.cases import Case, Decision, Place, Problem, Status
 from services.archiver.changes import write_decision
 from services.archiver.merge import decide, hold
-from services.archiver.outbox import Origin, Site
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
 from services.archiver.sharing import is_shared, merge_shared, waiting_for
 from services.archiver.staging import Stager

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import names
 from libs.common.errors import UserError
+from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.schema import (
     cache_files,
     import_members,
@@ -21,7 +22,6 @@ from services.archiver.building import lock_entry
 from services.archiver.cases import Place, Session
 from services.archiver.changes import uri_of
 from services.archiver.filenames import free_name
-from services.archiver.outbox import Change, Origin, Site, all_resources, write_change
 from services.archiver.rows import load_session
 
 STATUSES = ("RECEIVING", "READY", "CONFLICT", "ERROR")

@@ -7,13 +7,13 @@ from libs.common.broker import Broker
 from libs.common.command_rows import end_work
 from libs.common.database import open_engine
 from libs.common.messages import CommandReceived, ImportStaged, MembersRouted
+from libs.common.outbox import Site
 from libs.common.process import run_worker
 from libs.common.storage import s3_store
 from libs.common.telemetry import configure_logs
 from services.archiver.commands import run_command
 from services.archiver.garbage import collect_garbage
 from services.archiver.handlers import merge_import, stage_members
-from services.archiver.outbox import Site
 from services.archiver.settings import Settings
 from services.archiver.staging import Stager
 from services.archiver.sweep import sweep

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.errors import UserError
+from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.schema import replaced_files, sessions
 from services.archiver.archiving import lock_session, write_session
 from services.archiver.cases import Place, Session
 from services.archiver.contents import count_files
 from services.archiver.lifecycle import free_timestamp, is_shared_there
-from services.archiver.outbox import Change, Origin, Site, all_resources, write_change
 from services.archiver.replacing import take_out
 
 RESTORED = "restored"

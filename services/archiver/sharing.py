@@ -12,6 +12,7 @@ from libs.common.errors import UserError
 from libs.common.facts import FILTERED, Verdict
 from libs.common.importers import IMPORTERS, Entries
 from libs.common.messages import ImportStaged, MembersFound
+from libs.common.outbox import Origin, Site
 from libs.common.requests import Atomicity, ImportRequest, Unparsable
 from libs.common.schema import import_members, import_sessions
 from services.archiver.archiving import Archived
@@ -19,7 +20,6 @@ from services.archiver.arrivals import Gone, receive_entry
 from services.archiver.batches import unroute
 from services.archiver.cases import Outcome, Problem
 from services.archiver.committing import commit_entry
-from services.archiver.outbox import Origin, Site
 from services.archiver.rows import Import
 
 

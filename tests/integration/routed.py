@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import copy_rows, transaction
 from libs.common.messages import ImportFinished, ImportStaged, MembersRouted, SessionChanged
+from libs.common.outbox import Site
 from libs.common.requests import ImportRequest
 from libs.common.schema import (
     import_batches,
@@ -24,7 +25,6 @@ from libs.common.schema import (
 )
 from libs.common.storage import Store
 from services.archiver.handlers import Told, merge_import, stage_members
-from services.archiver.outbox import Site
 from services.archiver.staging import Stager
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

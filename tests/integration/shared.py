@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.database import end_import, transaction
 from libs.common.errors import UserError
 from libs.common.messages import ImportFinished, ImportStaged, MembersFound, MembersRouted
+from libs.common.outbox import Site
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_members, import_sessions, imports, session_changes, sessions
 from libs.common.storage import Store
 from services.archiver.handlers import merge_import, stage_members
-from services.archiver.outbox import Site
 from services.archiver.staging import Stager
 from services.router.handlers import route_members
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.commands import EntryFields
 from libs.common.database import open_engine, transaction, upgrade
 from libs.common.entries import take_back_empty
+from libs.common.outbox import Origin
 from libs.common.requests import Area, Atomicity, Destination, Duplicates, ImportRequest, Naming, Overwrite, Unparsable
 from libs.common.schema import (
     configs,
@@ -28,7 +29,6 @@ from libs.common.schema import (
 )
 from libs.common.storage import memory_store
 from services.archiver.building import build_entry
-from services.archiver.outbox import Origin
 from tests import builders
 from tests.integration.shared import SITE, Imports, together
 from tests.servers import Servers, unique_name
