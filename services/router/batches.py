@@ -1,6 +1,6 @@
 """A batch of an import: what is to be routed, and where its facts are written. Statements for sets, not loops."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,6 +57,15 @@ async def lock(connection: AsyncConnection, batch_id: UUID) -> bool:
     if row is None:
         raise Retryable("batch-unknown", f"batch {batch_id} has no row")
     return row.routed_at is None
+
+
+async def is_routed(connection: AsyncConnection, batch_id: UUID) -> bool:
+    """Whether the batch is routed already, without holding it. Raises `Retryable` if it is unknown."""
+    columns = import_batches.c
+    row = (await connection.execute(sa.select(columns.routed_at).where(columns.id == batch_id))).one_or_none()
+    if row is None:
+        raise Retryable("batch-unknown", f"batch {batch_id} has no row")
+    return row.routed_at is not None
 
 
 _MEMBERS = sa.text("""
@@ -139,11 +148,14 @@ async def write_series(
         for series in study.series
     ]
     if rows:
-        await connection.execute(insert(import_series).values(rows).on_conflict_do_nothing())
+        await connection.execute(insert(import_series).on_conflict_do_nothing(), rows)
 
 
-async def mark_routed(connection: AsyncConnection, batch: Batch) -> None:
-    """Say that every member of the batch has its session or its reason."""
+async def mark_routed(connection: AsyncConnection, batch_ids: Collection[UUID]) -> None:
+    """Say that every member of these batches has its session or its reason."""
+    columns = import_batches.c
     await connection.execute(
-        sa.update(import_batches).where(import_batches.c.id == batch.batch_id).values(routed_at=sa.func.now())
+        sa.update(import_batches)
+        .where(columns.id.in_(batch_ids), columns.routed_at.is_(None))
+        .values(routed_at=sa.func.now())
     )

@@ -87,7 +87,7 @@ async def _route(
     await batches.write_members(connection, batch, headers, opened, _name_files(batch, headers, policies))
     await batches.write_skipped(connection, batch, skipped)
     await batches.write_series(connection, batch, studies, opened)
-    await batches.mark_routed(connection, batch)
+    await batches.mark_routed(connection, [batch.batch_id])
 
 
 def _name_files(batch: Batch, headers: Mapping[int, Header], policies: Policies) -> Mapping[int, str]:

@@ -1,11 +1,12 @@
-"""Routing by XNAT documents: each batch finds them in the whole upload, so that every batch decides alike.
+"""Routing by XNAT documents: whichever batch comes first finds them in the whole upload, and routes all batches.
 
 No DICOM header is read (import semantics §3.6): UIDs and instance numbers are those of the catalogs' entries.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,7 +16,7 @@ from libs.common.database import hold_import, transaction
 from libs.common.errors import Retryable, UserError
 from libs.common.facts import Encoding, Instance, Member
 from libs.common.messages import MembersRouted
-from libs.common.schema import import_members, sessions
+from libs.common.schema import import_batches, import_members, sessions
 from libs.common.storage import Missing, ObjectStore
 from services.router import batches, entries
 from services.router.batches import Batch
@@ -33,48 +34,70 @@ DAMAGED = ("damaged", "An XML document of the XAR is damaged: make the archive a
 
 @dataclass(frozen=True)
 class _Archive:
-    """All members of an upload by path, behind the one top folder if there is just one."""
+    """All members of an upload by path, behind the one top folder if there is just one.
+
+    `waiting` are those of the batches that nobody has routed yet.
+    """
 
     members: Mapping[str, Member]
-    top: str
+    waiting: Sequence[Member]
+    batch_ids: Collection[UUID]
 
 
 async def route_documents(batch: Batch, store: ObjectStore, engine: AsyncEngine, site_id: str) -> list[MembersRouted]:
-    """Give each member of a batch its resource, or the reason why it has none. Safe to repeat, as by headers.
+    """Give each member of the batch's import its resource, or the reason why it has none.
+
+    Safe to repeat, and for all batches at once: one of them reads the documents and routes every batch that is there,
+    in one transaction, so that the cost is that of one reading; the others wait for it, and find theirs done.
 
     Raises:
         UserError: the documents are missing, unsafe or incomplete, or their project is not the sender's to change.
     """
     async with transaction(engine) as connection:
-        archive = await _load_archive(connection, batch)
+        await _take_turn(connection, batch.import_id)
+        if not await batches.is_routed(connection, batch.batch_id):
+            await _route(connection, batch, store, site_id)
+    return [MembersRouted(import_id=batch.import_id, batch_id=batch.batch_id)]
+
+
+async def _take_turn(connection: AsyncConnection, import_id: UUID) -> None:
+    """One at a time routes an import, until its transaction ends. The import's row stays free: it can be cancelled."""
+    key = sa.func.hashtextextended(f"documents/{import_id}", 0)
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+
+
+async def _route(connection: AsyncConnection, batch: Batch, store: ObjectStore, site_id: str) -> None:
+    archive = await _load_archive(connection, batch.import_id)
     top_level = {path: m for path, m in archive.members.items() if "/" not in path and path.lower().endswith(".xml")}
     document = await asyncio.to_thread(read_documents, await _read(store, top_level))
     named = await asyncio.to_thread(catalog_paths, document, archive.members)
     catalogs = {path: archive.members[path] for path in named if path.endswith(".xml")}
     plan = await asyncio.to_thread(plan_xar, document, archive.members.keys(), await _read(store, catalogs))
-    async with transaction(engine) as connection:
-        if await hold_import(connection, batch.import_id) and await batches.lock(connection, batch.batch_id):
-            await _write(connection, batch, document, _Sorted.of(batch, archive, plan), site_id)
-    return [MembersRouted(import_id=batch.import_id, batch_id=batch.batch_id)]
+    if await hold_import(connection, batch.import_id):
+        found = await asyncio.to_thread(_Sorted.of, archive, plan)
+        await _write(connection, replace(batch, members=archive.waiting), document, found, site_id)
+        await batches.mark_routed(connection, archive.batch_ids)
 
 
-async def _load_archive(connection: AsyncConnection, batch: Batch) -> _Archive:
+async def _load_archive(connection: AsyncConnection, import_id: UUID) -> _Archive:
     """The first member of each path, in order of place, of all batches; what the extractor has skipped is no part."""
-    columns = import_members.c
+    columns, each = import_members.c, import_batches.c
     rows = await connection.execute(
         sa.select(
             columns.ordinal, columns.path, columns.object_key, columns.byte_offset, columns.span_bytes,
-            columns.size_bytes, columns.encoding, columns.crc32,
+            columns.size_bytes, columns.encoding, columns.crc32, columns.batch_id, each.routed_at,
         )
-        .where(columns.import_id == batch.import_id, columns.batch_id.is_not(None))
+        .join_from(import_members, import_batches, columns.batch_id == each.id)
+        .where(columns.import_id == import_id)
         .order_by(columns.ordinal)
     )  # fmt: skip
-    members = [Member(r[0], r[1], r[2], r[3], r[4], r[5], Encoding(r[6]), r[7]) for r in rows]
-    top = single_top(member.path for member in members)
+    found = [(Member(r[0], r[1], r[2], r[3], r[4], r[5], Encoding(r[6]), r[7]), r[8], r[9]) for r in rows]
+    top = single_top(member.path for member, _, _ in found)
     by_path: dict[str, Member] = {}
-    for member in members:
+    for member, _, _ in found:
         by_path.setdefault(member.path.removeprefix(top), member)
-    return _Archive(by_path, top)
+    waiting = [(member, batch_id) for member, batch_id, routed_at in found if routed_at is None]
+    return _Archive(by_path, [member for member, _ in waiting], {batch_id for _, batch_id in waiting})
 
 
 async def _read(store: ObjectStore, members: Mapping[str, Member]) -> Mapping[str, bytes]:
@@ -101,7 +124,7 @@ def _decode(member: Member, span: memoryview) -> bytes:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """A batch's members: those with a place, as headers would have them, their names, and the others' reasons."""
+    """Members that wait: those with a place, as headers would have them, their names, and the others' reasons."""
 
     plan: Plan
     headers: Mapping[int, Header]
@@ -109,13 +132,12 @@ class _Sorted:
     skipped: Mapping[int, NotDicom]
 
     @classmethod
-    def of(cls, batch: Batch, archive: _Archive, plan: Plan) -> "_Sorted":
-        """The batch's share of `plan`; of two members of one path the first counts."""
+    def of(cls, archive: _Archive, plan: Plan) -> "_Sorted":
+        """What `plan` says of them; of two members of one path the first counts."""
         first = {member.ordinal: path for path, member in archive.members.items()}
-        placed = {
-            m.ordinal: plan.places[first[m.ordinal]] for m in batch.members if first.get(m.ordinal) in plan.places
-        }
-        others = [member.ordinal for member in batch.members if member.ordinal not in placed]
+        ordinals = [member.ordinal for member in archive.waiting]
+        placed = {o: plan.places[first[o]] for o in ordinals if first.get(o) in plan.places}
+        others = [ordinal for ordinal in ordinals if ordinal not in placed]
         reasons = {
             o: plan.reasons[first[o]] if o in first else "the upload has another file of this path" for o in others
         }
@@ -145,11 +167,10 @@ async def _write(connection: AsyncConnection, batch: Batch, document: Document, 
     await batches.write_members(connection, batch, found.headers, {"": session_id}, found.names)
     await batches.write_skipped(connection, batch, found.skipped)
     await batches.write_series(connection, batch, [study], opened)
-    await batches.mark_routed(connection, batch)
 
 
 async def _describe(connection: AsyncConnection, session_id: str, document: Document, xsi_type: str) -> None:
-    """What the document says of a session and no header would; the same for every batch."""
+    """What the document says of a session and no header would."""
     await connection.execute(
         sa.update(sessions)
         .where(sessions.c.id == session_id, sessions.c.place == "opening")

@@ -1,4 +1,4 @@
-"""XAR over the real database: each batch finds the documents of the whole upload, twice and at once alike."""
+"""XAR over the real database: one batch reads the documents and routes all, twice and at once alike."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from libs.common.database import open_engine, upgrade
+from libs.common.database import end_import, open_engine, upgrade
 from libs.common.errors import UserError
+from libs.common.messages import MembersRouted
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_members, import_series, projects, users
 from libs.common.stated import SESSION_KEY
@@ -57,7 +58,25 @@ async def test_batches_that_are_routed_at_once_and_twice_end_in_one_session(uplo
     assert members["SCANS/1/DICOM/2.dcm"]["sop_instance_uid"] == "1.2.3.2"
     assert members["SCANS/1/DICOM/1.dcm"]["file_name"] == "1.dcm"
     rows = await uploads.rows(import_series, import_series.c.import_id == import_id)
-    assert sorted(str(row["series_instance_uid"]) for row in rows) == ["1.2.3", "1.2.3", SESSION_KEY, SESSION_KEY]
+    assert sorted(str(row["series_instance_uid"]) for row in rows) == ["1.2.3", SESSION_KEY]
+
+
+async def test_documents_are_read_once_for_all_batches(uploads: Uploads) -> None:
+    import_id = await uploads.received(XAR, "root")
+    batches = [await uploads.found(import_id, FIRST), await uploads.found(import_id, SECOND, first=2)]
+    await uploads.route(batches[1])
+    for batch in batches:
+        await uploads.store.delete([f"uploads/{batch.batch_id}"])
+    assert await uploads.route(batches[0]) == [MembersRouted(import_id=import_id, batch_id=batches[0].batch_id)]
+    assert [row["file_name"] for row in await uploads.members(import_id)] == [None, "1.dcm", None, "2.dcm"]
+
+
+async def test_an_import_that_is_cancelled_while_it_is_routed_opens_nothing(uploads: Uploads) -> None:
+    import_id = await uploads.received(XAR, "root")
+    batch = await uploads.found(import_id, FIRST)
+    await end_import(uploads.engine, import_id, "rejected", UserError("cancelled", ""))
+    await uploads.route(batch)
+    assert await uploads.entries(import_id) == {}
 
 
 async def test_a_project_that_is_not_the_senders_opens_nothing(uploads: Uploads) -> None:
