@@ -30,9 +30,10 @@ async def _take_back(
 ) -> None:
     """Two statements: the second sees what has joined while the first waited for the locks."""
     columns = sessions.c
-    is_empty = sa.and_(
-        columns.place == "prearchive", columns.status == "RECEIVING", columns.revision == 0, columns.opened_by.is_(None)
-    )
+    is_receiving = sa.text(
+        "sessions.place = 'prearchive' and sessions.status = 'RECEIVING'"
+    )  # index sessions_receiving
+    is_empty = sa.and_(is_receiving, columns.revision == 0, columns.opened_by.is_(None))
     held = list(
         await connection.scalars(
             sa.select(columns.id).where(condition, is_empty).order_by(columns.id).limit(1000).with_for_update()

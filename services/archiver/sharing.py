@@ -41,7 +41,7 @@ async def merge_shared(
     """
     try:
         async with transaction(engine) as connection:
-            await _check_members(connection, submission)
+            await _check_members(connection, submission, entries)
     except UserError:
         async with transaction(engine) as connection:
             await take_back(connection, submission.id)
@@ -57,7 +57,7 @@ async def merge_shared(
     return await _commit(engine, submission, entries, site) if submission.request.commit else None
 
 
-async def _check_members(connection: AsyncConnection, submission: Import) -> None:
+async def _check_members(connection: AsyncConnection, submission: Import, entries: Sequence[str]) -> None:
     """Raise `UserError` naming the first damaged file, or the last unreadable one where nothing is for any session."""
     columns = import_members.c
     mine = sa.and_(columns.import_id == submission.id, columns.verdict == Verdict.SKIPPED)
@@ -67,7 +67,7 @@ async def _check_members(connection: AsyncConnection, submission: Import) -> Non
     if unparsable is Unparsable.REFUSE:
         is_damaged = columns.reason.startswith("damaged")
         found = (await connection.execute(query.where(mine, is_damaged).order_by(columns.ordinal).limit(1))).first()
-    if found is None and not await _has_sessions(connection, submission):
+    if found is None and not entries and not await _has_sessions(connection, submission):
         is_other = sa.not_(columns.reason.startswith(FILTERED))
         found = (
             await connection.execute(query.where(mine, is_other).order_by(columns.ordinal.desc()).limit(1))

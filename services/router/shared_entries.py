@@ -25,7 +25,9 @@ from services.router.rules import Identity
 NO_LABEL = "dicom_upload"
 """What XNAT calls a session of which nothing says how it is called (import semantics §3.3)."""
 _ROUNDS = 20
-_PROJECT = sa.func.coalesce(sessions.c.project, names.UNASSIGNED)
+_PROJECT = sa.func.coalesce(sessions.c.project, sa.literal_column(f"'{names.UNASSIGNED}'"))
+_IS_OPEN = sa.and_(sessions.c.is_shared, sessions.c.place == sa.literal_column("'prearchive'"))
+"""As the index `sessions_shared` has them, so that it is used whatever the other values are."""
 
 
 async def find_or_open(
@@ -83,9 +85,7 @@ async def _find(connection: AsyncConnection, request: ImportRequest, missing: Ma
     if request.destination.timestamp and request.destination.folder:
         return await _find_named(connection, request, missing)
     columns = sessions.c
-    query = sa.select(columns.study_instance_uid, columns.id).where(
-        columns.is_shared, columns.place == "prearchive", _is_any_of(missing)
-    )
+    query = sa.select(columns.study_instance_uid, columns.id).where(_IS_OPEN, _is_any_of(missing))
     return {row.study_instance_uid: row.id for row in await connection.execute(_held(query))}
 
 
@@ -166,9 +166,7 @@ def _free_spot(request: ImportRequest, identity: Identity, stamp: str, taken: Co
 
 async def _taken_keys(connection: AsyncConnection, missing: Mapping[str, Identity]) -> set[str]:
     """The studies that have an open entry elsewhere: one that `dest` names is beside it, and not shared by key."""
-    query = sa.select(sessions.c.study_instance_uid).where(
-        sessions.c.is_shared, sessions.c.place == "prearchive", _is_any_of(missing)
-    )
+    query = sa.select(sessions.c.study_instance_uid).where(_IS_OPEN, _is_any_of(missing))
     return set(await connection.scalars(query))
 
 

@@ -97,6 +97,7 @@ sessions = Table(
         unique=True,
         postgresql_where=text("place in ('opening', 'prearchive')"),
     ),
+    Index("sessions_receiving", "updated_at", postgresql_where=text("place = 'prearchive' and status = 'RECEIVING'")),
     Index("sessions_by_subject", "subject_id"),
 )
 scans = Table(

@@ -1,4 +1,4 @@
-"""Which running imports have files for a session: asked with each merge and command, of entries that thousands share."""
+"""Which running imports have files for a session: asked with each merge and command, where thousands share an entry."""
 
 import sqlalchemy as sa
 from alembic import op
