@@ -127,7 +127,7 @@ async def _drop_replaced(connection: AsyncConnection, store: ObjectStore, retent
     columns = replaced_files.c
     rows = (
         await connection.execute(
-            sa.select(columns.id, columns.object_key)
+            sa.select(columns.id, columns.object_key, columns.file["import_id"].astext.label("import_id"))
             .where(columns.replaced_at < _before(retention.grace))
             .order_by(columns.id)
             .limit(PAGE)
@@ -137,7 +137,7 @@ async def _drop_replaced(connection: AsyncConnection, store: ObjectStore, retent
     if not rows:
         return None
     await connection.execute(sa.delete(replaced_files).where(columns.id.in_([row.id for row in rows])))
-    return await _remove_unnamed(connection, store, [row.object_key for row in rows])
+    return await _remove_unnamed(connection, store, [row.object_key for row in rows if row.import_id])
 
 
 async def _drop_deleted(connection: AsyncConnection, store: ObjectStore, retention: Retention) -> int | None:
@@ -184,7 +184,8 @@ async def _drop_session(connection: AsyncConnection, store: ObjectStore, session
     columns = files.c
     imported = [columns.session_id == session_id, columns.import_id.is_not(None)]
     keys = list(await connection.scalars(sa.select(columns.object_key).where(*imported)))
-    replaced = sa.select(replaced_files.c.object_key).where(replaced_files.c.session_id == session_id)
+    by_import = replaced_files.c.file["import_id"].astext.is_not(None)
+    replaced = sa.select(replaced_files.c.object_key).where(replaced_files.c.session_id == session_id, by_import)
     keys += await connection.scalars(replaced)
     documents = [names.session_xml_key(prefix), *await _catalogs(connection, session_id, prefix)]
     await connection.execute(sa.delete(files).where(columns.session_id == session_id))

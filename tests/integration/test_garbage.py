@@ -89,14 +89,16 @@ async def test_what_people_put_into_the_bucket_by_hand_is_never_touched(archive:
 
 async def test_a_replaced_file_stays_until_the_grace_time_ends(archive: Archive) -> None:
     await archive.land(FILES, TO_ARCHIVE)
-    (old, *_) = await archive.rows(sa.select(files))
-    row = {"id": old["id"], "session_id": old["session_id"], "revision": 2, "file": {}, "object_key": old["object_key"]}
-    await archive.execute(sa.insert(replaced_files).values(row))
-    await archive.execute(sa.delete(files).where(files.c.id == old["id"]))
+    old, by_hand, _ = await archive.rows(sa.select(files))
+    for gone, import_id in ((old, str(old["import_id"])), (by_hand, None)):
+        row = {"id": gone["id"], "session_id": gone["session_id"], "revision": 2, "object_key": gone["object_key"]}
+        await archive.execute(sa.insert(replaced_files).values(**row, file={"import_id": import_id}))
+        await archive.execute(sa.delete(files).where(files.c.id == gone["id"]))
     await run(archive, NOW)
     assert old["object_key"] in await keys(archive)
     await run(archive, Retention(timedelta(), timedelta(), LONG))
     assert old["object_key"] not in await keys(archive)
+    assert by_hand["object_key"] in await keys(archive), "what people put in by hand is never touched"
     assert not await archive.rows(sa.select(replaced_files))
 
 
