@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common import names
 from libs.common.database import transaction
 from libs.common.errors import UserError
-from libs.common.schema import files, resources, scans, sessions
+from libs.common.schema import assessors, files, resources, scans, sessions
 from libs.common.storage import Missing, ObjectStore
 
 ARCHIVE_FOLDER = "arc001"
@@ -108,17 +109,24 @@ async def _find(connection: AsyncConnection, named: str) -> _Session:
 
 async def _files(connection: AsyncConnection, session: _Session) -> Sequence[_File]:
     rows = await connection.execute(
-        sa.select(files.c.name, files.c.object_key, files.c.size_bytes, files.c.md5, resources.c.label, scans.c.scan_id)
-        .select_from(
-            files.join(resources, files.c.resource == resources.c.id).outerjoin(scans, resources.c.scan == scans.c.id)
+        sa.select(
+            files.c.name,
+            files.c.object_key,
+            files.c.size_bytes,
+            files.c.md5,
+            resources.c.label,
+            scans.c.scan_id,
+            assessors.c.id.label("assessor_id"),
         )
+        .select_from(files.join(resources, files.c.resource == resources.c.id).outerjoin(scans).outerjoin(assessors))
         .where(resources.c.session_id == session.id)
         .order_by(files.c.id)
     )
-    return [
-        _File(f"{names.resource_folder(r.scan_id, r.label)}/{_safe(r.name)}", r.object_key, r.size_bytes, r.md5)
-        for r in rows
-    ]
+    return [_File(f"{_folder(r)}/{_safe(r.name)}", r.object_key, r.size_bytes, r.md5) for r in rows]
+
+
+def _folder(row: "sa.Row[*tuple[Any, ...]]") -> str:
+    return names.resource_folder(row.scan_id, row.label, row.assessor_id)
 
 
 def _safe(name: str) -> str:
@@ -130,11 +138,11 @@ def _safe(name: str) -> str:
 
 async def _catalogs(connection: AsyncConnection, session: _Session) -> Sequence[tuple[str, str]]:
     rows = await connection.execute(
-        sa.select(scans.c.scan_id, resources.c.label)
-        .select_from(resources.outerjoin(scans, resources.c.scan == scans.c.id))
+        sa.select(scans.c.scan_id, resources.c.label, assessors.c.id.label("assessor_id"))
+        .select_from(resources.outerjoin(scans).outerjoin(assessors))
         .where(resources.c.session_id == session.id)
     )
-    paths = [names.catalog_path(row.scan_id, row.label) for row in rows]
+    paths = [names.catalog_path(row.scan_id, row.label, row.assessor_id) for row in rows]
     return [(session.prefix + path, path) for path in paths]
 
 

@@ -73,14 +73,19 @@ def catalog_name(scan_id: str | None, label: str) -> str:
     return f"scan_{scan_id}_{label}_catalog.xml"
 
 
-def resource_folder(scan_id: str | None, label: str) -> str:
-    """A resource's folder in XNAT's layout: `SCANS/4/DICOM`, `RESOURCES/NOTES` (§6.1); no slash at the end."""
+def resource_folder(scan_id: str | None, label: str, assessor_id: str | None = None) -> str:
+    """A resource's folder in XNAT's layout: `SCANS/4/DICOM`, `RESOURCES/NOTES`, `ASSESSORS/XNAT_E00002/DATA` (§6.1).
+
+    No slash at the end. Of an assessor's label and ID it is the ID: labels may be patient names.
+    """
+    if assessor_id is not None:
+        return f"ASSESSORS/{assessor_id}/{label}"
     return f"RESOURCES/{label}" if scan_id is None else f"SCANS/{scan_id}/{label}"
 
 
-def catalog_path(scan_id: str | None, label: str) -> str:
+def catalog_path(scan_id: str | None, label: str, assessor_id: str | None = None) -> str:
     """A resource's catalog below its session's prefix, in XNAT's layout."""
-    return f"{resource_folder(scan_id, label)}/{catalog_name(scan_id, label)}"
+    return f"{resource_folder(scan_id, label, assessor_id)}/{catalog_name(scan_id, label)}"
 
 
 def session_xml_key(prefix: str) -> str:

@@ -21,6 +21,22 @@ def uid_of(key: str) -> str:
     return "" if _DERIVED.fullmatch(key) else key
 
 
+def assessor_key(label: str) -> str:
+    """Stands for the series of an assessor's resources: its label is unique within its session."""
+    return f"xar:assessor/{label}"
+
+
+class StatedAssessor(BaseModel):
+    """An assessor as its document states it: `document` is its XML without files, `fields` are values by XML path."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    label: str
+    xsi_type: str
+    document: str
+    fields: dict[str, str] = {}
+
+
 class StatedResource(BaseModel):
     """How a document describes one resource."""
 
@@ -34,8 +50,8 @@ class StatedScan(BaseModel):
     """One scan as its importer states it; stored with the series of an import. Empty: nothing is stated.
 
     `scan_id` is the scan's; without it scans are numbered from `first_number` on, in the order of `ordinal`, that of
-    a scan's first member. `is_session`: no scan at all, but the session's own resources. `adds`: the documents name a
-    session that is there, to which they add.
+    a scan's first member. `is_session`: no scan at all, but the session's own resources; `assessor`: no scan either,
+    but that assessor. `adds`: the documents name a session that is there, to which they add.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,6 +61,7 @@ class StatedScan(BaseModel):
     ordinal: int = 0
     is_session: bool = False
     adds: bool = False
+    assessor: StatedAssessor | None = None
     xsi_type: str = ""
     type: str = ""
     quality: str = ""

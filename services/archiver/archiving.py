@@ -12,6 +12,7 @@ from libs.common.commands import EntryFields
 from libs.common.errors import UserError
 from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.schema import sessions
+from services.archiver.assessors import is_scan_id
 from services.archiver.building import build_entry
 from services.archiver.cases import Case, Decision, Outcome, Place, Problem, Session, Status
 from services.archiver.changes import ensure_subject, uri_of
@@ -78,7 +79,7 @@ async def _whereabouts(connection: AsyncConnection, entry: Session) -> Archived:
 
 async def _archive(connection: AsyncConnection, entry: Session, wanted: Wanted, origin: Origin, site: Site) -> Archived:
     case = await load_stored_case(connection, entry, wanted)
-    decision = decide(case) if case.files else None
+    decision = decide(case) if case.files or case.entry.assessors else None
     problem = NO_FILES if decision is None else decision.problem
     if decision is None or problem is not None:
         await _hold(connection, entry, problem or NO_FILES, origin, site)
@@ -157,7 +158,7 @@ async def _write_target(
         target.id,
         "updated",
         resources=gained,
-        scans={one.scan_id for one in files if one.scan_id},
+        scans={one.scan_id for one in files if is_scan_id(one.scan_id)},
         files_added=sum(one.replaces is None for one in files),
         files_replaced=sum(one.replaces is not None for one in files),
         pipelines=wanted.archive.trigger_pipelines,

@@ -184,10 +184,11 @@ async def _folders_taken(connection: AsyncConnection, entry: Session) -> set[str
 
 
 async def _give_scans(connection: AsyncConnection, giver: str, taker: str, part: Part) -> None:
-    """Scans with all that belongs to them; the session's own resources go with the MR."""
+    """Scans with all that belongs to them; the session's own resources, and assessors, go with the MR."""
     values = {"giver": giver, "taker": taker, "scans": [scan.row for scan in part.scans], "own": part.word == "MR"}
     for statement in (
         "update scans set session_id = :taker where id = any(:scans)",
+        "update assessors set session_id = :taker where session_id = :giver and :own",
         "update resources set session_id = :taker"
         " where session_id = :giver and (scan = any(:scans) or (scan is null and :own))",
         "update files set session_id = :taker from resources r where r.id = files.resource and r.session_id = :taker",

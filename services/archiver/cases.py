@@ -8,6 +8,7 @@ from libs.common.dicom_classes import PetMr
 from libs.common.facts import Attributes, Verdict
 from libs.common.requests import Area, Duplicates, Overwrite
 from libs.common.stated import StatedScan
+from services.archiver.assessors import PlannedAssessor, StoredAssessor
 
 
 class Place(StrEnum):
@@ -88,7 +89,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A row of `files`; `scan` is its scan's row, 0 for a resource of the session itself."""
+    """A row of `files`; `scan` is its scan's row, negative its assessor's, 0 for one of the session itself."""
 
     row: int
     scan: int
@@ -136,6 +137,7 @@ class Session:
     is_direct: bool = False
     scans: tuple[StoredScan, ...] = ()
     files: tuple[StoredFile, ...] = ()
+    assessors: tuple[StoredAssessor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class PlannedScan:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file as it will be; `replaces` is the row that goes."""
+    """A file as it will be; `scan_id` may stand for an assessor; `replaces` is the row that goes."""
 
     file: NewFile
     scan_id: str
@@ -241,11 +243,12 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """Scans and files that a session gains; `session` is what a document says of its own resources."""
+    """Scans, files and assessors that a session gains; `session` is what a document says of its own resources."""
 
     scans: tuple[PlannedScan, ...] = ()
     files: tuple[PlannedFile, ...] = ()
     session: StatedScan | None = None
+    assessors: tuple[PlannedAssessor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

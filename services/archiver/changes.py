@@ -15,6 +15,8 @@ from libs.common.importers import IMPORTERS, Reads
 from libs.common.outbox import Change, Origin, Site, write_change
 from libs.common.requests import Area
 from libs.common.schema import import_members, import_sessions, sessions, subject_ids, subjects
+from services.archiver.assessor_rows import find_id, write_assessors
+from services.archiver.assessors import is_scan_id
 from services.archiver.cases import Case, Decision, Finding, Outcome, Place, Session, Status, Subject
 from services.archiver.contents import describe_scans, write_contents
 from services.archiver.filenames import free_name
@@ -49,15 +51,17 @@ async def write_decision(
 ) -> None:
     """Write everything that the decision means: rows of the session, its change, the verdicts, the import's outcome."""
     if decision.outcome is Outcome.UNCHANGED or decision.place is Place.DELETED:
-        uri = "" if decision.joins is None else _answer(submission, decision.joins.id, uri_of(decision.joins))
+        home_id, uri = ("", "") if decision.joins is None else (decision.joins.id, uri_of(decision.joins))
     else:
         landing = _Landing(submission, case, decision, site)
         home = await _home(connection, landing)
         await _write_home(connection, landing, home)
-        uri = _answer(submission, home.id, home.uri)
+        home_id, uri = home.id, home.uri
     if decision.joins is not None or decision.place is Place.DELETED:
         await _close_entry(connection, case.entry, decision)
     await write_findings(connection, submission.id, case.entry.id, decision.findings)
+    if IMPORTERS[submission.request.handler].reads is Reads.DOCUMENTS and uri.startswith("/archive/"):
+        uri = await _uri_by_id(connection, case, home_id)
     await connection.execute(
         sa.update(import_sessions)
         .where(import_sessions.c.import_id == submission.id, import_sessions.c.session_id == case.entry.id)
@@ -70,10 +74,14 @@ async def write_decision(
     )
 
 
-def _answer(submission: Import, session_id: str, uri: str) -> str:
-    """The URI that the sender is answered: by ID where documents name what they bring (§1.6)."""
-    is_by_id = IMPORTERS[submission.request.handler].reads is Reads.DOCUMENTS and uri.startswith("/archive/")
-    return f"/archive/experiments/{session_id}" if is_by_id else uri
+async def _uri_by_id(connection: AsyncConnection, case: Case, session_id: str) -> str:
+    """What the sender of documents is answered: the session by its ID, or the one assessor that is added (§1.6)."""
+    uri = f"/archive/experiments/{session_id}"
+    stated = [one.stated for one in case.series if one.stated is not None]
+    labels = [one.assessor.label for one in stated if one.assessor is not None]
+    if len(labels) != 1 or not any(one.adds for one in stated) or any(one.scan_id for one in stated):
+        return uri
+    return f"{uri}/assessors/{await find_id(connection, session_id, labels[0])}"
 
 
 async def _home(connection: AsyncConnection, landing: _Landing) -> _Home:
@@ -106,7 +114,9 @@ async def _home(connection: AsyncConnection, landing: _Landing) -> _Home:
 
 async def _write_home(connection: AsyncConnection, landing: _Landing, home: _Home) -> None:
     submission, decision = landing.submission, landing.decision
-    gains = await write_contents(connection, home.id, decision.contents, submission, home.revision)
+    site_id, login = landing.site.site_id, submission.login
+    assessors = await write_assessors(connection, home.id, decision.contents.assessors, site_id, login)
+    gains = await write_contents(connection, home.id, decision.contents, submission, home.revision, assessors)
     if decision.status is Status.ARCHIVED:
         await describe_scans(connection, home.id)
     now = datetime.now(UTC)
@@ -120,7 +130,7 @@ async def _write_home(connection: AsyncConnection, landing: _Landing, home: _Hom
         home.id,
         _verb(decision),
         resources=[gain.row for gain in gains],
-        scans={planned.scan_id for planned in files if planned.scan_id},
+        scans={planned.scan_id for planned in files if is_scan_id(planned.scan_id)},
         files_added=sum(planned.replaces is None for planned in files),
         files_replaced=sum(planned.replaces is not None for planned in files),
         pipelines=submission.request.trigger_pipelines and decision.status is Status.ARCHIVED,

@@ -51,16 +51,22 @@ class Gain:
 
 
 async def write_contents(
-    connection: AsyncConnection, session_id: str, contents: Contents, submission: Import, revision: int
+    connection: AsyncConnection,
+    session_id: str,
+    contents: Contents,
+    submission: Import,
+    revision: int,
+    assessor_rows: Mapping[str, int] | None = None,
 ) -> list[Gain]:
-    """Add the planned scans and files to a session; the resources that have changed."""
+    """Add the planned scans and files to a session; the resources that have changed. Assessors are written already."""
+    homes = assessor_rows or {}
     scan_rows = await write_scans(connection, session_id, contents.scans)
     spots = sorted({(planned.scan_id, planned.file.resource_label) for planned in contents.files})
     stated = _stated(contents)
     gains = await _write_resources(
         connection,
         session_id,
-        [_Spot(scan_rows.get(scan), scan, label, stated.get((scan, label))) for scan, label in spots],
+        [_Spot(scan_rows.get(scan), homes.get(scan), scan, label, stated.get((scan, label))) for scan, label in spots],
     )
     ids = await reserve_rows(connection, len(contents.files)) if any(one.replaces for one in contents.files) else []
     successors = {one.replaces: row for one, row in zip(contents.files, ids, strict=False) if one.replaces is not None}
@@ -121,9 +127,13 @@ def _scan_values(scan: PlannedScan) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A resource to be; `scan` is None for one of the session itself, `stated` what a document says of it."""
+    """A resource to be, of a scan, an assessor or, without these rows, the session itself.
+
+    `stated` is what a document says of it.
+    """
 
     scan: int | None
+    assessor: int | None
     scan_id: str
     label: str
     stated: StatedResource | None
@@ -132,7 +142,8 @@ class _Spot:
 def _stated(contents: Contents) -> Mapping[tuple[str, str], StatedResource]:
     described = [(scan.scan_id, scan.stated) for scan in contents.scans if scan.stated is not None]
     described += [("", contents.session)] if contents.session is not None else []
-    return {(scan_id, label): one for scan_id, stated in described for label, one in stated.resources.items()}
+    found = {(scan_id, label): one for scan_id, stated in described for label, one in stated.resources.items()}
+    return found | {(one.home, label): each for one in contents.assessors for label, each in one.resources.items()}
 
 
 async def _write_resources(connection: AsyncConnection, session_id: str, spots: Collection[_Spot]) -> list[Gain]:
@@ -142,6 +153,7 @@ async def _write_resources(connection: AsyncConnection, session_id: str, spots: 
         {
             "session_id": session_id,
             "scan": spot.scan,
+            "assessor": spot.assessor,
             "label": spot.label,
             **(
                 spot.stated or RESOURCES.get(spot.label, StatedResource(format="DICOM", content=spot.label))
@@ -150,12 +162,14 @@ async def _write_resources(connection: AsyncConnection, session_id: str, spots: 
         for spot in spots
     ]
     await connection.execute(insert(resources).on_conflict_do_nothing(), rows)
-    wanted = {(spot.scan, spot.label): spot.scan_id for spot in spots}
+    wanted = {(spot.scan, spot.assessor, spot.label): spot.scan_id for spot in spots}
     columns = resources.c
     found = await connection.execute(
-        sa.select(columns.id, columns.scan, columns.label).where(columns.session_id == session_id).order_by(columns.id)
+        sa.select(columns.id, columns.scan, columns.assessor, columns.label)
+        .where(columns.session_id == session_id)
+        .order_by(columns.id)
     )
-    return [Gain(row.id, wanted[row.scan, row.label], row.label) for row in found if (row.scan, row.label) in wanted]
+    return [Gain(row.id, wanted[spot], row.label) for row in found if (spot := tuple(row[1:])) in wanted]
 
 
 async def _copy_files(

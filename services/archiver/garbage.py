@@ -18,6 +18,7 @@ from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.reports import report_key
 from libs.common.schema import (
+    assessors,
     cache_files,
     files,
     import_sessions,
@@ -199,11 +200,11 @@ async def _drop_session(connection: AsyncConnection, store: ObjectStore, session
 
 async def _catalogs(connection: AsyncConnection, session_id: str, prefix: str) -> list[str]:
     rows = await connection.execute(
-        sa.select(scans.c.scan_id, resources.c.label)
-        .select_from(resources.outerjoin(scans, resources.c.scan == scans.c.id))
+        sa.select(scans.c.scan_id, resources.c.label, assessors.c.id.label("assessor_id"))
+        .select_from(resources.outerjoin(scans).outerjoin(assessors))
         .where(resources.c.session_id == session_id)
     )
-    return [prefix + names.catalog_path(row.scan_id, row.label) for row in rows]
+    return [prefix + names.catalog_path(row.scan_id, row.label, row.assessor_id) for row in rows]
 
 
 async def _drop_orphans(engine: AsyncEngine, store: ObjectStore) -> int:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.schema import assessors as assessor_table
 from libs.common.schema import resources, scans
+from services.archiver.assessor_rows import give_assessors, rewrite
 from services.archiver.cases import Case, Contents, PlannedFile, PlannedScan, Session
 from services.archiver.contents import count_files, describe_scans, write_scans
 from services.archiver.replacing import take_out, take_out_all
@@ -14,7 +16,10 @@ from services.archiver.replacing import take_out, take_out_all
 
 @dataclass(frozen=True)
 class _Move:
-    """Rows of scans: those that a scan ID has in the session that is joined, and had in the entry; 0 without a scan."""
+    """Rows of scans: those that a scan ID has in the session that is joined, and had in the entry; 0 without a scan.
+
+    Assessors are among them with negative rows.
+    """
 
     entry: str
     target: str
@@ -28,12 +33,18 @@ async def move_contents(connection: AsyncConnection, case: Case, contents: Conte
     What it does not gain is kept with what is replaced, and can be restored until the grace time ends.
     """
     own = {scan.series_instance_uid: scan.row for scan in case.entry.scans}
+    own |= {one.key: one.row for one in case.entry.assessors}
     planned = [scan for scan in contents.scans if scan.scan_id]
     known = [scan for scan in planned if scan.row is not None]
     await write_scans(connection, target.id, known)
     await _give_scans(connection, target.id, {own[s.series_instance_uid]: s for s in planned if s.row is None})
+    assessors = contents.assessors
+    await rewrite(connection, {one.row: one.stated for one in assessors if one.row is not None and one.is_altered})
+    await give_assessors(connection, target.id, [own[one.key] for one in assessors if one.row is None])
     from_scans = {scan.scan_id: own[scan.series_instance_uid] for scan in planned}
     to_scans = {scan.scan_id: scan.row or from_scans[scan.scan_id] for scan in planned}
+    from_scans |= {one.home: -own[one.key] for one in assessors}
+    to_scans |= {one.home: -(one.row or own[one.key]) for one in assessors}
     move = _Move(case.entry.id, target.id, {**to_scans, "": 0}, {**from_scans, "": 0})
     gained = await _make_resources(connection, move, contents)
     revision = target.revision + 1
@@ -43,6 +54,7 @@ async def move_contents(connection: AsyncConnection, case: Case, contents: Conte
     await take_out_all(connection, case.entry.id, case.entry.revision + 1)
     await connection.execute(sa.delete(resources).where(resources.c.session_id == case.entry.id))
     await connection.execute(sa.delete(scans).where(scans.c.session_id == case.entry.id))
+    await connection.execute(sa.delete(assessor_table).where(assessor_table.c.session_id == case.entry.id))
     await count_files(connection, gained, revision)
     await describe_scans(connection, target.id)
     return gained
@@ -68,16 +80,17 @@ async def _make_resources(connection: AsyncConnection, move: _Move, contents: Co
         "labels": [label for _, label in spots],
     }
     make = (
-        "insert into resources (session_id, scan, label, format, content)"
-        " select :target, nullif(spot.scan, 0), r.label, r.format, r.content"
+        "insert into resources (session_id, scan, assessor, label, format, content)"
+        " select :target, nullif(greatest(spot.scan, 0), 0), nullif(greatest(-spot.scan, 0), 0), r.label, r.format,"
+        " r.content"
         " from unnest(cast(:sources as bigint[]), cast(:scans as bigint[]), cast(:labels as text[]))"
         " as spot(source, scan, label) join resources r on r.session_id = :entry"
-        " and coalesce(r.scan, 0) = spot.source and r.label = spot.label on conflict do nothing"
+        " and coalesce(r.scan, -r.assessor, 0) = spot.source and r.label = spot.label on conflict do nothing"
     )
     find = (
         "select r.id from unnest(cast(:scans as bigint[]), cast(:labels as text[])) as spot(scan, label)"
         " join resources r on r.session_id = :target"
-        " and coalesce(r.scan, 0) = spot.scan and r.label = spot.label order by r.id"
+        " and coalesce(r.scan, -r.assessor, 0) = spot.scan and r.label = spot.label order by r.id"
     )
     await connection.execute(sa.text(make), values)
     wanted = {name: values[name] for name in ("target", "scans", "labels")}
@@ -89,7 +102,8 @@ async def _move_files(connection: AsyncConnection, move: _Move, contents: Conten
         "update files set session_id = :target, resource = r.id, name = moved.name"
         " from unnest(cast(:rows as bigint[]), cast(:scans as bigint[]), cast(:labels as text[]),"
         " cast(:names as text[])) as moved(row, scan, label, name)"
-        " join resources r on r.session_id = :target and coalesce(r.scan, 0) = moved.scan and r.label = moved.label"
+        " join resources r on r.session_id = :target and coalesce(r.scan, -r.assessor, 0) = moved.scan"
+        " and r.label = moved.label"
         " where files.id = moved.row"
     )
     values = {

@@ -23,7 +23,14 @@ from services.archiver.cases import (
     StoredScan,
 )
 from services.archiver.files import CLASHES, Comparison, Upload, compare, copy_findings, settle
-from services.archiver.stated_scans import is_described, is_new, is_scan, session_attributes, session_stated
+from services.archiver.stated_scans import (
+    is_described,
+    is_new,
+    is_scan,
+    plan_assessors,
+    session_attributes,
+    session_stated,
+)
 
 NO_FILES = Problem(
     "damaged", "Every file of the session is damaged: the import's report says how. Send the files again."
@@ -41,6 +48,11 @@ SUBJECT_DIFFERS = Problem(
     "conflict-subject-differs",
     "Invalid modification of session subject via archive process.: Session Already Exists for another Subject. "
     "Name that subject. " + _OTHER_LABEL,
+)
+ASSESSOR_EXISTS = Problem(
+    "conflict-assessor-exists",
+    "Assessor already exists, retry with overwrite enabled: append adds files to it, delete replaces what differs. "
+    "Another label keeps them apart.",
 )
 STUDY_UID_DIFFERS = Problem(
     "conflict-study-uid-differs",
@@ -94,7 +106,7 @@ def _open(case: Case, place: Place, status: Status) -> Decision:
         place,
         status,
         {**findings, **copy_findings(upload, findings)},
-        Contents(plan_scans(case, ()), upload.files, session_stated(case.series)),
+        Contents(plan_scans(case, ()), upload.files, session_stated(case.series), plan_assessors(case, ())),
         xsi_type=_own_type(case),
         attributes=session_attributes(case.series),
     )
@@ -106,7 +118,9 @@ def _join(case: Case, target: Session) -> Decision:
     found = compare(upload, target.files, ids_by_row(target), case.policy)
     planned = plan_scans(case, target.scans)
     new = {scan.scan_id for scan in planned if is_new(scan)}
-    if found.clash is None and not found.files and not new and _subject_fits(case, target):
+    assessors = plan_assessors(case, target.assessors)
+    gains = bool(found.files or new or any(one.is_altered for one in assessors))
+    if found.clash is None and not gains and _subject_fits(case, target):
         return Decision(Outcome.UNCHANGED, Place.MERGED, Status.READY, found.findings, joins=target)
     problem = _first_problem(case, target, upload, found)
     if problem is not None:
@@ -119,7 +133,7 @@ def _join(case: Case, target: Session) -> Decision:
         Place.MERGED,
         Status.ARCHIVED if case.policy.area is Area.ARCHIVE else Status.READY,
         found.findings,
-        Contents(scans, found.files, session_stated(case.series)),
+        Contents(scans, found.files, session_stated(case.series), assessors),
         joins=target,
         xsi_type=joined_type(case, target),
         attributes=_joined(case, target.attributes, session_attributes(case.series)),
@@ -127,19 +141,26 @@ def _join(case: Case, target: Session) -> Decision:
 
 
 def ids_by_row(session: Session) -> Mapping[int, str]:
-    """The IDs of a session's scans by their rows; 0 stands for its own resources."""
-    return {0: "", **{scan.row: scan.scan_id for scan in session.scans}}
+    """The IDs of a session's scans by their rows; 0 stands for its own resources, what is negative for assessors."""
+    assessors = {-one.row: one.home for one in session.assessors}
+    return {0: "", **{scan.row: scan.scan_id for scan in session.scans}, **assessors}
 
 
 def _first_problem(case: Case, target: Session, upload: Upload, found: Comparison) -> Problem | None:
     """§7.3 in its order, then §7.4, then §7.5."""
     if case.policy.overwrite is Overwrite.NONE:
-        return SESSION_EXISTS
+        return ASSESSOR_EXISTS if _adds_assessors(case) else SESSION_EXISTS
     if case.policy.area is Area.ARCHIVE:
         problem = next(iter(target_problems(case, target)), None)
         if problem is not None:
             return problem
     return doubled_instances(upload, case) or (None if found.clash is None else CLASHES[found.clash])
+
+
+def _adds_assessors(case: Case) -> bool:
+    """Whether documents bring assessors to a session that is there, and nothing else."""
+    stated = [one.stated for one in case.series if one.stated is not None]
+    return any(one.adds for one in stated) and any(one.assessor is not None for one in stated)
 
 
 def _check_modality(case: Case, target: Session) -> Problem | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from libs.common.dicom_classes import lead_modality, scan_type
 from libs.common.stated import uid_of
+from services.archiver.assessors import home_of
 from services.archiver.cases import Series, StoredScan
 
 ID_LENGTH = 64
@@ -32,10 +33,15 @@ def assign(series: Collection[Series], stored: Collection[StoredScan]) -> Mappin
 
     A series that is there keeps its scan. Several new ones of one base ID all become `{base}-{MODALITY}{n}`; a single
     one whose ID is taken becomes `{base}-{MOD}{n}`, with MOD from its xsi:type. Series without any number (ECAT) get
-    the next free ones (§3.1 step 7); a session's own resources have "".
+    the next free ones (§3.1 step 7); a session's own resources have "", an assessor's its `home_of`.
     """
     ids = {scan.series_instance_uid: scan.scan_id for scan in sorted(stored, key=lambda scan: -scan.row)}
     ids = {one.series_instance_uid: ids[one.series_instance_uid] for one in series if one.series_instance_uid in ids}
+    ids |= {
+        one.series_instance_uid: home_of(one.stated.assessor.label)
+        for one in series
+        if one.stated is not None and one.stated.assessor is not None
+    }
     ids |= _stated_ids([one for one in series if one.series_instance_uid not in ids], stored)
     taken = {scan.scan_id for scan in stored}
     groups: dict[str, list[Series]] = defaultdict(list)

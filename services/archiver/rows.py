@@ -25,6 +25,7 @@ from libs.common.schema import (
 from libs.common.stated import SESSION_KEY, StatedScan
 from services.archiver import stated_scans
 from services.archiver.aims import aim_of, policy_of
+from services.archiver.assessor_rows import load_assessors
 from services.archiver.cases import (
     Aim,
     Case,
@@ -95,7 +96,7 @@ async def lock_case(connection: AsyncConnection, submission: Import, session_id:
     return Case(
         entry,
         aim,
-        stated_scans.policy_for(policy_of(submission.request, aim.area, codes), series),
+        stated_scans.policy_for(policy_of(submission.request, aim.area, codes), series, target),
         tuple(one for one in series if one.series_instance_uid in present or stated_scans.is_described(one)),
         tuple(new_files),
         target,
@@ -190,14 +191,14 @@ async def load_session(connection: AsyncConnection, query: "sa.Select[tuple[obje
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None
-    names = Session.__dataclass_fields__.keys() - {"place", "scans", "files"}
+    names = Session.__dataclass_fields__.keys() - {"place", "scans", "files", "assessors"}
     return Session(place=Place(row["place"]), **{name: row[name] for name in names})
 
 
 async def with_contents(
     connection: AsyncConnection, session: Session, series: Iterable[str], scan_ids: Collection[str] = ()
 ) -> Session:
-    """The session with all its scans, and the files of those scans that `series` or `scan_ids` can meet."""
+    """The session with all its scans and assessors, and the files of those that `series` or `scan_ids` can meet."""
     columns = scans.c
     rows = await connection.execute(sa.select(scans).where(columns.session_id == session.id).order_by(columns.id))
     stored = tuple(
@@ -215,16 +216,19 @@ async def with_contents(
     keys = set(series)
     met = [scan.row for scan in stored if scan.series_instance_uid in keys or scan.scan_id in scan_ids]
     met += [0] if keys & _SESSION_KEYS else []
-    return replace(session, scans=stored, files=await _load_stored_files(connection, session.id, met))
+    assessors = await load_assessors(connection, session.id)
+    met += [-one.row for one in assessors if one.key in keys]
+    files = await _load_stored_files(connection, session.id, met)
+    return replace(session, scans=stored, assessors=assessors, files=files)
 
 
 async def _load_stored_files(
     connection: AsyncConnection, session_id: str, scan_rows: Sequence[int]
 ) -> tuple[StoredFile, ...]:
     query = sa.text(
-        "select f.id, coalesce(r.scan, 0), r.label, f.name, f.sop_instance_uid, f.sop_class_uid, f.sha256, f.object_key"
-        " from files f join resources r on r.id = f.resource"
-        " where r.session_id = :session and coalesce(r.scan, 0) = any(:scans) order by f.id"
+        "select f.id, coalesce(r.scan, -r.assessor, 0), r.label, f.name, f.sop_instance_uid,"
+        " f.sop_class_uid, f.sha256, f.object_key from files f join resources r on r.id = f.resource"
+        " where r.session_id = :session and coalesce(r.scan, -r.assessor, 0) = any(:scans) order by f.id"
     )
     rows = await connection.execute(query, {"session": session_id, "scans": list(scan_rows)})
     return tuple(StoredFile(*row) for row in rows)

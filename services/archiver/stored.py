@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.commands import Archive
 from libs.common.requests import Area, Destination, ImportRequest, Overwrite
 from libs.common.schema import project_aliases
-from libs.common.stated import SESSION_KEY, StatedScan
+from libs.common.stated import SESSION_KEY, StatedScan, assessor_key
 from services.archiver.aims import AUTO_ARCHIVE_OVERWRITE, PROJECT_DIFFERS, aim_of, policy_of
 from services.archiver.builds import series_of
 from services.archiver.cases import Aim, Case, Codes, NewFile, Series, Session
@@ -68,6 +68,9 @@ async def load_stored_case(connection: AsyncConnection, entry: Session, wanted: 
     series = [series_of(scan, keeps_id=True) for scan in entry.scans]
     if any(file.series_instance_uid == SESSION_KEY for file in files):
         series.append(Series(SESSION_KEY, frozenset(), frozenset(), {}, StatedScan(is_session=True)))
+    series += [
+        Series(one.key, frozenset(), frozenset(), {}, StatedScan(assessor=one.stated)) for one in entry.assessors
+    ]
     target = await lock_target(connection, entry, aim)
     if target is not None:
         target = await with_contents(connection, target, {one.series_instance_uid for one in series})
@@ -90,10 +93,12 @@ async def _aim(
 async def _load_files(connection: AsyncConnection, session_id: str) -> list[NewFile]:
     """The entry's files; `ordinal` is the row, the names stay."""
     query = sa.text(
-        "select f.id, f.name, coalesce(c.series_key, c.series_instance_uid, :own), r.label, f.sop_instance_uid,"
+        "select f.id, f.name, coalesce(c.series_key, c.series_instance_uid, :assessor || a.label, :own), r.label,"
+        " f.sop_instance_uid,"
         " f.sop_class_uid, f.instance_number, f.number_of_frames, f.object_key, f.size_bytes, f.md5, f.sha256, f.name"
         " from files f join resources r on r.id = f.resource left join scans c on c.id = r.scan"
+        " left join assessors a on a.row = r.assessor"
         " where f.session_id = :session order by f.id"
     )
-    rows = await connection.execute(query, {"session": session_id, "own": SESSION_KEY})
+    rows = await connection.execute(query, {"session": session_id, "own": SESSION_KEY, "assessor": assessor_key("")})
     return [NewFile(*row) for row in rows]

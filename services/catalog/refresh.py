@@ -7,7 +7,7 @@ from libs.common.commands import Refreshed, RefreshOption
 
 CATALOG_SUFFIX = "_catalog.xml"
 """Catalogs are no files of their resource: neither ours, nor others that lie beside it."""
-_DEPTHS = {"SCANS": 3, "RESOURCES": 2}
+_DEPTHS = {"SCANS": 3, "RESOURCES": 2, "ASSESSORS": 3}
 """Parts of a resource's folder, by the first of them (§6.1). Imports store elsewhere, so nothing of theirs is found."""
 
 

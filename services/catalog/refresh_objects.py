@@ -8,7 +8,7 @@ from libs.common.commands import Refresh
 from libs.common.storage import ObjectStore, Stored
 from services.catalog.refresh import CATALOG_SUFFIX, ByHand, place_of
 
-TREES = ("SCANS", "RESOURCES")
+TREES = ("SCANS", "RESOURCES", "ASSESSORS")
 FOLDERS_AT_MOST = 16
 """Of a session with more folders than these all is listed at once: imports of one file have a folder each."""
 

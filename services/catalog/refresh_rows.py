@@ -14,7 +14,7 @@ from libs.common import names
 from libs.common.commands import NameRange, Refresh
 from libs.common.database import copy_rows
 from libs.common.errors import UserError
-from libs.common.schema import files, replaced_files, resources, scans, sessions
+from libs.common.schema import assessors, files, replaced_files, resources, scans, sessions
 from services.catalog.catalog_xml import PRIMARY, SECONDARY
 from services.catalog.refresh import Row, Settled
 from services.catalog.refresh_parts import Name
@@ -26,12 +26,13 @@ _TEXTS, _BIGINTS = sa.ARRAY(sa.Text), sa.ARRAY(sa.BigInteger)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The session that is refreshed: `uri` is its address, `scans` are the rows of its scans by their IDs."""
+    """The session that is refreshed: `uri` is its address; the rows of its scans and assessors by their IDs."""
 
     id: str
     prefix: str
     uri: str
     scans: Mapping[str, int]
+    assessors: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,13 @@ class Folder:
     resource: int | None
     file_count: int = 0
     size_bytes: int = 0
+    assessor: int | None = None
+    assessor_id: str | None = None
 
     @property
     def catalog(self) -> str:
         """Where its catalog lies below the session's prefix."""
-        return names.catalog_path(self.scan_id, self.label)
+        return names.catalog_path(self.scan_id, self.label, self.assessor_id)
 
 
 async def load_session(connection: AsyncConnection, session_id: str | None, *, lock: bool = False) -> Session:
@@ -64,7 +67,9 @@ async def load_session(connection: AsyncConnection, session_id: str | None, *, l
     else:
         uri = names.prearchive_uri(row.project, row.timestamp, row.folder)
     found = await connection.execute(sa.select(scans.c.scan_id, scans.c.id).where(scans.c.session_id == session_id))
-    return Session(row.id, row.prefix, uri, {row.scan_id: row.id for row in found})
+    by_id = {row.scan_id: row.id for row in found}
+    made = await connection.execute(sa.select(assessors).where(assessors.c.session_id == session_id))
+    return Session(row.id, row.prefix, uri, by_id, {row.id: row.row for row in made})
 
 
 def is_within(path: str, asked: Refresh) -> bool:
@@ -76,24 +81,28 @@ async def load_folders(connection: AsyncConnection, session: Session, asked: Ref
     """The resources of a session that a refresh looks at, by their folders."""
     columns = resources.c
     rows = await connection.execute(
-        sa.select(columns.id, columns.scan, scans.c.scan_id, columns.label, columns.file_count, columns.size_bytes)
-        .select_from(resources.outerjoin(scans, scans.c.id == columns.scan))
+        sa.select(resources, scans.c.scan_id, assessors.c.id.label("assessor_id"))
+        .select_from(resources.outerjoin(scans).outerjoin(assessors))
         .where(columns.session_id == session.id)
         .order_by(columns.id)
     )
     found = {}
     for row in rows:
-        path = names.resource_folder(row.scan_id, row.label)
+        path = names.resource_folder(row.scan_id, row.label, row.assessor_id)
         if is_within(path, asked):
-            found[path] = Folder(path, row.scan, row.scan_id, row.label, row.id, row.file_count, row.size_bytes)
+            counts = (row.file_count, row.size_bytes)
+            found[path] = Folder(path, row.scan, row.scan_id, row.label, row.id, *counts, row.assessor, row.assessor_id)
     return found
 
 
 def new_folder(path: str, session: Session) -> Folder | None:
-    """The resource that a folder without a row is to become; None if the session has no such scan."""
+    """The resource that a folder without a row is to become; None if the session has no such scan or assessor."""
     parts = path.split("/")
     if parts[0] == "RESOURCES":
         return Folder(path, None, None, parts[1], None)
+    if parts[0] == "ASSESSORS":
+        made = session.assessors.get(parts[1])
+        return None if made is None else Folder(path, None, None, parts[2], None, 0, 0, made, parts[1])
     scan = session.scans.get(parts[1])
     return None if scan is None else Folder(path, scan, parts[1], parts[2], None)
 
@@ -180,6 +189,7 @@ async def ensure_resource(connection: AsyncConnection, session: Session, folder:
     row = {
         "session_id": session.id,
         "scan": folder.scan,
+        "assessor": folder.assessor,
         "label": folder.label,
         "format": "DICOM" if is_dicom else "",
         "content": ("RAW" if folder.label == PRIMARY else SECONDARY) if is_dicom else "",
@@ -189,6 +199,7 @@ async def ensure_resource(connection: AsyncConnection, session: Session, folder:
     where = (
         columns.session_id == session.id,
         columns.scan.is_not_distinct_from(folder.scan),
+        columns.assessor.is_not_distinct_from(folder.assessor),
         columns.label == folder.label,
     )
     return int((await connection.execute(sa.select(columns.id).where(*where))).scalar_one())

@@ -105,9 +105,10 @@ async def _decide(
 
 
 def _strangers(session: Session, listing: _Listing) -> list[Refreshed]:
-    """Folders of scans that the session has not: their files can belong to no resource."""
+    """Folders of scans and assessors that the session has not: their files can belong to no resource."""
     paths = sorted(path for path in listing.hand.files if rows.new_folder(path, session) is None)
-    return [Refreshed(folder=path, problem="the session has no such scan") for path in paths]
+    kinds = {"SCANS": "scan", "ASSESSORS": "assessor"}
+    return [Refreshed(folder=p, problem=f"the session has no such {kinds[p.partition('/')[0]]}") for p in paths]
 
 
 async def _write(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from libs.common.assessor_xml import Assessor, assessor_element
 from services.catalog.scan_xml import Home, InArchive, Resource, Scan, natural, resource_element, scan_element
 from services.catalog.sender_fields import SenderFields, share_out
 from services.catalog.values import Attributes, decimal, field_strength, xml_date, xml_time
@@ -41,6 +42,7 @@ class Session:
     revision: int
     scans: Sequence[Scan]
     resources: Sequence[Resource]
+    assessors: Sequence[Assessor] = ()
 
 
 def render_session(session: Session) -> bytes:
@@ -76,6 +78,8 @@ def _children(session: Session, xsi_type: str, sent: SenderFields) -> Children:
     _add_list(children, "fields", [text_element("field", t, {"name": n}) for n, t in variables.items() if t])
     scans = sorted(session.scans, key=lambda scan: natural(scan.scan_id))
     _add_list(children, "scans", [scan_element(scan, session.home) for scan in scans])
+    assessors = sorted(session.assessors, key=lambda assessor: natural(assessor.id))
+    _add_list(children, "assessors", [assessor_element(assessor) for assessor in assessors])
     own = sorted(session.resources, key=lambda resource: resource.label)
     _add_list(children, "resources", [resource_element("resource", None, r, session.home) for r in own])
     return children

@@ -10,11 +10,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import names
+from libs.common.assessor_rows import load_assessors
 from libs.common.commands import CommandKind, Refreshed
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.messages import SessionEvent
-from libs.common.schema import commands, files, resources, scans, session_changes, sessions
+from libs.common.schema import assessors, commands, files, resources, scans, session_changes, sessions
 from services.catalog.catalog_xml import Catalog, Entry, Refreshing
 from services.catalog.catalog_xml import Scan as CatalogScan
 from services.catalog.events import Change
@@ -72,12 +73,12 @@ async def load_plan(engine: AsyncEngine, change: Change) -> Plan:
             await connection.execute(sa.select(sessions.c.prefix).where(sessions.c.id == change.session_id))
         ).scalar_one()
         rows = await connection.execute(
-            sa.select(resources.c.id, resources.c.label, scans.c.scan_id)
-            .select_from(resources.outerjoin(scans, resources.c.scan == scans.c.id))
+            sa.select(resources.c.id, resources.c.label, scans.c.scan_id, assessors.c.id.label("assessor_id"))
+            .select_from(resources.outerjoin(scans).outerjoin(assessors))
             .where(resources.c.session_id == change.session_id, resources.c.id.in_(change.resources))
             .order_by(resources.c.id)
         )
-        catalogs = {row.id: prefix + names.catalog_path(row.scan_id, row.label) for row in rows}
+        catalogs = {row.id: prefix + names.catalog_path(row.scan_id, row.label, row.assessor_id) for row in rows}
         return Plan(names.session_xml_key(prefix), catalogs)
 
 
@@ -109,7 +110,7 @@ async def load_catalog(engine: AsyncEngine, session_id: str, resource: int, key:
         if row is None:
             return None
         entries = await _entries(connection, session_id, resource, row.resource_revision)
-        folder = names.resource_folder(row.scan_id, row.label)
+        folder = names.resource_folder(row.scan_id, row.label, row.assessor_id)
         refreshed = await _refreshings(connection, session_id, resource, folder)
     is_scan = row.series_instance_uid is not None
     return Catalog(
@@ -140,11 +141,12 @@ def _resource(session_id: str, resource: int) -> sa.Select[tuple[object, ...]]:
             scans.c.scan_id,
             scans.c.series_instance_uid,
             scans.c.attributes,
+            assessors.c.id.label("assessor_id"),
         )
         .select_from(
-            resources.join(sessions, resources.c.session_id == sessions.c.id).outerjoin(
-                scans, resources.c.scan == scans.c.id
-            )
+            resources.join(sessions, resources.c.session_id == sessions.c.id)
+            .outerjoin(scans, resources.c.scan == scans.c.id)
+            .outerjoin(assessors, resources.c.assessor == assessors.c.row)
         )
         .where(resources.c.id == resource, sessions.c.id == session_id, sessions.c.place.in_(LIVE))
     )
@@ -208,9 +210,11 @@ async def load_session(engine: AsyncEngine, session_id: str, bucket: str) -> Ses
             return None
         by_scan = await _resources(connection, session_id)
         found = await _scans(connection, session_id, by_scan)
+        root = f"s3://{bucket}/{row.prefix}" if row.place == "archive" else ""
+        made = await load_assessors(connection, session_id, row.project or "", root)
     is_archived = row.place == "archive"
     return Session(
-        home=InArchive(row.id, f"s3://{bucket}/{row.prefix}") if is_archived else InPrearchive(),
+        home=InArchive(row.id, root) if is_archived else InPrearchive(),
         project=row.project,
         subject=(row.subject_id if is_archived else None) or row.subject_label,
         label=row.label,
@@ -224,13 +228,16 @@ async def load_session(engine: AsyncEngine, session_id: str, bucket: str) -> Ses
         revision=row.revision,
         scans=found,
         resources=by_scan.get(None, []),
+        assessors=made,
     )
 
 
 async def _resources(connection: AsyncConnection, session_id: str) -> dict[int | None, list[Resource]]:
     by_scan: dict[int | None, list[Resource]] = defaultdict(list)
     for row in await connection.execute(
-        sa.select(resources).where(resources.c.session_id == session_id).order_by(resources.c.label)
+        sa.select(resources)
+        .where(resources.c.session_id == session_id, resources.c.assessor.is_(None))
+        .order_by(resources.c.label)
     ):
         by_scan[row.scan].append(Resource(row.label, row.format, row.content, row.file_count, row.size_bytes))
     return by_scan

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.errors import UserError
 from libs.common.names import catalog_path
-from libs.common.schema import files, resources, scans
+from libs.common.schema import assessors, files, resources, scans
 from services.gateway.places import Session
 
 ALL = frozenset({"all", "*"})
@@ -37,7 +38,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource; `scan_id` is None for one of the session itself."""
+    """One resource; without a `scan_id` or an `assessor_id` it is the session's own."""
 
     id: int
     label: str
@@ -47,15 +48,31 @@ class Resource:
     size_bytes: int
     scan_id: str | None
     scan_type: str
+    assessor_id: str | None = None
+    assessor_label: str = ""
 
     def uri(self, session: Session) -> str:
         """Its address, by its ID as XNAT's own (clients §2)."""
-        scan = "" if self.scan_id is None else f"/scans/{quote(self.scan_id)}"
-        return f"{session.uri}{scan}/resources/{self.id if session.is_archived else quote(self.label)}"
+        above = "" if self.scan_id is None else f"/scans/{quote(self.scan_id)}"
+        above = above if self.assessor_id is None else f"/assessors/{quote(self.assessor_id)}"
+        return f"{session.uri}{above}/resources/{self.id if session.is_archived else quote(self.label)}"
 
     def catalog_key(self, session: Session) -> str:
         """Where its catalog lies in the bucket."""
-        return session.prefix + catalog_path(self.scan_id, self.label)
+        return session.prefix + catalog_path(self.scan_id, self.label, self.assessor_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose resources are meant: a scan's (its ID, `ALL`, or a comma list), an assessor's (label, ID, `ALL`), or the
+    session's own.
+    """
+
+    scan: str | None = None
+    assessor: str | None = None
+
+
+OWN = Holder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +129,44 @@ _RESOURCES = sa.select(
     resources.c.size_bytes,
     scans.c.scan_id,
     sa.func.coalesce(scans.c.type, ""),
-).select_from(resources.outerjoin(scans, scans.c.id == resources.c.scan))
+    assessors.c.id,
+    sa.func.coalesce(assessors.c.label, ""),
+).select_from(
+    resources.outerjoin(scans, scans.c.id == resources.c.scan).outerjoin(
+        assessors, assessors.c.row == resources.c.assessor
+    )
+)
 
 
-async def list_resources(connection: AsyncConnection, session: Session, of_scans: str | None) -> list[Resource]:
-    """The resources of scans (`ALL` or a comma list), or with None those of the session itself."""
-    query = _RESOURCES.where(resources.c.session_id == session.id)
-    if of_scans is None:
-        query = query.where(resources.c.scan.is_(None))
-    elif of_scans.lower() in ALL:
-        query = query.where(resources.c.scan.is_not(None))
-    else:
-        query = query.where(scans.c.scan_id.in_([name.strip() for name in of_scans.split(",")]))
-    found = [Resource(*row) for row in await connection.execute(query)]
-    return sorted(found, key=lambda each: (_natural(each.scan_id or ""), each.label))
+def _resource_of(row: Sequence[Any]) -> Resource:
+    return Resource(*row)
 
 
-async def find_resource(connection: AsyncConnection, session: Session, of_scans: str | None, name: str) -> Resource:
+async def list_resources(connection: AsyncConnection, session: Session, of: Holder) -> list[Resource]:
+    """The resources of scans or assessors, or those of the session itself."""
+    query = _RESOURCES.where(resources.c.session_id == session.id, _is_of(of))
+    found = [_resource_of(row) for row in await connection.execute(query)]
+    return sorted(found, key=lambda each: (_natural(each.scan_id or ""), each.assessor_label, each.label))
+
+
+def _is_of(of: Holder) -> sa.ColumnElement[bool]:
+    if of.assessor is not None:
+        return _is_named(of.assessor, resources.c.assessor, assessors.c.id, assessors.c.label)
+    if of.scan is not None:
+        return _is_named(of.scan, resources.c.scan, scans.c.scan_id)
+    return sa.and_(resources.c.scan.is_(None), resources.c.assessor.is_(None))
+
+
+def _is_named(asked: str, holder: sa.ColumnElement[object], *columns: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    if asked.lower() in ALL:
+        return holder.is_not(None)
+    names = [name.strip() for name in asked.split(",")]
+    return sa.or_(*(column.in_(names) for column in columns))
+
+
+async def find_resource(connection: AsyncConnection, session: Session, of: Holder, name: str) -> Resource:
     """The resource of this label, else of this ID. Raises `UserError` if there is none."""
-    found = await list_resources(connection, session, of_scans)
+    found = await list_resources(connection, session, of)
     by_id = [each for each in found if str(each.id) == name]
     for each in (*(each for each in found if each.label == name), *by_id):
         return each

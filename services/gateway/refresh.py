@@ -24,7 +24,8 @@ _S = "[^/]+"
 _ADDRESS = re.compile(
     rf"/archive(?:/projects/(?P<project>{_S})(?:/subjects/(?P<subject>{_S}))?(?:/experiments/(?P<session>{_S}))?"
     rf"|/subjects/(?P<subject_id>{_S})|/experiments/(?P<session_id>{_S}))"
-    rf"(?:/scans/(?P<scan>{_S})|/(?:assessors|reconstructions)/(?P<other>{_S})(?:/in|/out)?)?"
+    rf"(?:/scans/(?P<scan>{_S})|/assessors/(?P<assessor>{_S})(?:/out)?"
+    rf"|/(?:assessors|reconstructions)/(?P<other>{_S})(?:/in|/out)?)?"
     rf"(?:/resources/(?P<resource>{_S}))?(?P<file>/files(?:/.*)?)?"
 )
 _ELSEWHERE = re.compile(r"/(prearchive|user/cache)(/.*)?")
@@ -34,7 +35,7 @@ _ELSEWHERE = re.compile(r"/(prearchive|user/cache)(/.*)?")
 class Address:
     """One archived thing as a client names it: `text` is what was sent. What it does not name is None.
 
-    `has_other`: it names an assessor or a reconstruction.
+    `has_other`: it names a reconstruction.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Address:
     scan: str | None
     resource: str | None
     has_other: bool
+    assessor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +138,12 @@ def _read_address(text: str) -> Address:
         raise UserError("uri-invalid", f"Invalid URI: {text}")
     part = {name: None if value is None else unquote(value) for name, value in match.groupdict().items()}
     session = part["session"] or part["session_id"]
-    if session is None and (part["scan"] or part["other"]):
+    if session is None and (part["scan"] or part["assessor"] or part["other"]):
         raise UserError("uri-malformed", f"Malformed URI: {text}")
     subject = part["subject"] or part["subject_id"]
-    return Address(
-        text, part["project"], subject, session, part["scan"], part["resource"], has_other=part["other"] is not None
-    )
+    has_other = part["other"] is not None
+    scan, assessor = part["scan"], part["assessor"]
+    return Address(text, part["project"], subject, session, scan, part["resource"], has_other, assessor)
 
 
 def outermost(folders: Iterable[str]) -> tuple[str, ...]:
@@ -170,5 +172,5 @@ def report(results: Iterable[CommandResult]) -> bytes:
 
 def _uri_of(session_id: str, folder: str) -> str:
     tree, *parts = (quote(part) for part in folder.split("/"))
-    scan = f"/scans/{parts[0]}" if tree == "SCANS" else ""
-    return f"/archive/experiments/{quote(session_id)}{scan}/resources/{parts[-1]}"
+    above = {"SCANS": f"/scans/{parts[0]}", "ASSESSORS": f"/assessors/{parts[0]}"}.get(tree, "")
+    return f"/archive/experiments/{quote(session_id)}{above}/resources/{parts[-1]}"

@@ -10,7 +10,8 @@ from libs.common.access import Action, User, may
 from libs.common.errors import UserError
 from libs.common.names import resource_folder
 from libs.common.schema import projects, subjects
-from services.gateway.contents import find_resource, find_scan
+from services.gateway.assessors import find_assessor
+from services.gateway.contents import Holder, find_resource, find_scan
 from services.gateway.destinations import find_project
 from services.gateway.places import Session, find_session, is_project, is_readable, is_subject
 from services.gateway.refresh import Address, outermost, raise_first
@@ -69,9 +70,13 @@ async def _folder(connection: AsyncConnection, session: Session, address: Addres
     if address.has_other:
         raise _unknown(address)
     scan = None if address.scan is None else (await find_scan(connection, session, address.scan)).scan_id
+    of = address.assessor
+    assessor = None if of is None else (await find_assessor(connection, session, of)).id
     if address.resource is not None:
-        found = await find_resource(connection, session, scan, address.resource)
-        return resource_folder(scan, found.label)
+        found = await find_resource(connection, session, Holder(scan, assessor), address.resource)
+        return resource_folder(scan, found.label, assessor)
+    if assessor is not None:
+        return f"ASSESSORS/{assessor}"
     return "" if scan is None else f"SCANS/{scan}"
 
 

@@ -68,9 +68,9 @@ def resource_row(session: Session, resource: Resource) -> Row:
         "xnat_abstractresource_id": str(resource.id),
         "label": resource.label,
         "element_name": "xnat:resourceCatalog",
-        "category": "resources" if resource.scan_id is None else "scans",
-        "cat_id": resource.scan_id or "",
-        "cat_desc": resource.scan_type,
+        "category": _category(resource),
+        "cat_id": resource.scan_id or resource.assessor_id or "",
+        "cat_desc": resource.scan_type or resource.assessor_label,
         "file_count": str(resource.file_count),
         "file_size": str(resource.size_bytes),
         "tags": "",
@@ -78,6 +78,12 @@ def resource_row(session: Session, resource: Resource) -> Row:
         "format": resource.format,
     }
     return _only(values, resource_columns(session))
+
+
+def _category(resource: Resource) -> str:
+    if resource.assessor_id is not None:
+        return "assessors"
+    return "resources" if resource.scan_id is None else "scans"
 
 
 def resource_columns(session: Session) -> Sequence[str]:
@@ -157,6 +163,8 @@ def resource_item(session: Session, resource: Resource) -> Item:
 def zip_path(session: Session, file: File) -> str:
     """A file's path in a zip of files: XNAT's, with `/files/` in it (clients §5)."""
     resource = file.resource
+    if resource.assessor_id is not None:
+        return f"{session.label}/assessors/{resource.assessor_label}/resources/{resource.label}/files/{file.name}"
     if resource.scan_id is None:
         return f"{session.label}/resources/{resource.label}/files/{file.name}"
     scan_type = "".join(c if c.isalnum() or c in "_-" else "_" for c in resource.scan_type)

@@ -7,6 +7,8 @@ from enum import StrEnum
 from lxml import etree
 
 from libs.common.errors import UserError
+from libs.common.stated import StatedAssessor
+from services.router.xar_assessors import check_labels, read_assessor, session_of, with_document
 from services.router.xar_values import SCAN_KEYWORDS, SESSION_KEYWORDS, Values, leaves, sort_values, type_of
 from services.router.xar_xml import child, local, parse, text
 
@@ -21,9 +23,8 @@ RECONSTRUCTION = (
     "xar-reconstruction",
     "Reconstructions in a XAR are not taken: send them as resources of the session.",
 )
-ASSESSOR = ("xar-assessor", "Assessors in a XAR are not taken: send them as resources of the session.")
 _LISTS = ("scans", "resources", "assessors", "reconstructions", "sharing")
-_UNKEPT = ("assessors", "reconstructions", "sharing")
+_UNKEPT = ("reconstructions", "sharing")
 
 
 class Kind(StrEnum):
@@ -31,6 +32,7 @@ class Kind(StrEnum):
 
     SESSION = "session"
     SCAN = "scan"
+    ASSESSOR = "assessor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,16 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class Assessor:
+    """An assessor of a document, with its files."""
+
+    stated: StatedAssessor
+    resources: Sequence[Resource]
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """All documents of one XAR as one. Scan documents say by `session` (an ID or label) which one is theirs.
+    """All documents of one XAR as one. Those of scans and assessors say by `session` (ID or label) which is theirs.
 
     `unkept` names the elements that have no place here.
     """
@@ -75,6 +85,7 @@ class Document:
     protocol: str = ""
     values: Values = field(default_factory=Values)
     scans: Sequence[Scan] = ()
+    assessors: Sequence[Assessor] = ()
     resources: Sequence[Resource] = ()
     unkept: Sequence[str] = ()
     paths: Sequence[str] = ()
@@ -113,11 +124,14 @@ def _joined(documents: Sequence[Document]) -> Document:
         raise UserError(*SEVERAL_SESSIONS)
     scans = tuple(scan for one in documents for scan in one.scans)
     _check_scans(scans)
+    assessors = tuple(assessor for one in documents for assessor in one.assessors)
+    check_labels(assessor.stated.label for assessor in assessors)
     return Document(
-        Kind.SCAN,
+        first.kind,
         first.project,
         session=first.session,
         scans=scans,
+        assessors=assessors,
         paths=tuple(p for one in documents for p in one.paths),
     )
 
@@ -125,8 +139,8 @@ def _joined(documents: Sequence[Document]) -> Document:
 def _read(root: etree._Element) -> Document | None:
     """The document with this root; None if it is not XNAT's."""
     name = local(root)
-    if child(root, "imageSession_ID") is not None or child(root, "imageSession_id") is not None:
-        raise UserError(*ASSESSOR)
+    if (session := session_of(root)) is not None:
+        return _assessor_document(root, session)
     if not (etree.QName(root).namespace or "").startswith("http://nrg.wustl.edu/"):
         return None
     if name.endswith("Session"):
@@ -150,10 +164,10 @@ def _session(root: etree._Element) -> Document:
     xsi_type = type_of(root, "Session")
     values = leaves(root, _LISTS)
     known = ("ID", "project", "label", "UID", "subject_ID", "visit_id", "protocol", "prearchivePath")
-    scans_element = child(root, "scans")
-    scans = tuple(_scan(one) for one in (() if scans_element is None else scans_element) if local(one) == "scan")
+    scans = tuple(_scan(one) for one in _items(root, "scans", "scan"))
     _check_scans(scans)
-    resources_element = child(root, "resources")
+    assessors = tuple(_assessor(one) for one in _items(root, "assessors", "assessor"))
+    check_labels(assessor.stated.label for assessor in assessors)
     return Document(
         Kind.SESSION,
         project,
@@ -165,9 +179,29 @@ def _session(root: etree._Element) -> Document:
         root.get("protocol", ""),
         sort_values(values, SESSION_KEYWORDS, xsi_type, known),
         scans,
-        tuple(_resources(() if resources_element is None else resources_element, "resource")),
+        assessors,
+        tuple(_resources(_items(root, "resources", "resource"), "resource")),
         tuple(name for name in _UNKEPT if child(root, name) is not None),
     )
+
+
+def _items(element: etree._Element, name: str, item: str) -> list[etree._Element]:
+    """The items of a list, of which there is one or none."""
+    found = child(element, name)
+    return [] if found is None else [one for one in found if local(one) == item]
+
+
+def _assessor_document(root: etree._Element, session: str) -> Document:
+    if not session:
+        raise UserError(*NO_SESSION)
+    project = root.get("project", "").strip()
+    return Document(Kind.ASSESSOR, project, session=session, assessors=(_assessor(root),))
+
+
+def _assessor(element: etree._Element) -> Assessor:
+    found = read_assessor(element)
+    resources = tuple(one for name in ("file", "resource") for one in _resources(found.resources, name))
+    return Assessor(with_document(element, found), resources)
 
 
 def _scan_document(root: etree._Element) -> Document:

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from libs.common.stated import SESSION_KEY, StatedResource, StatedScan, derived_key
+from libs.common.stated import SESSION_KEY, StatedResource, StatedScan, assessor_key, derived_key
 from services.router.studies import Series
 from services.router.xar_catalogs import Entry, read_catalog
-from services.router.xar_documents import Document, Kind, Resource, Scan
+from services.router.xar_documents import Assessor, Document, Kind, Resource, Scan
 from services.router.xar_paths import below, folder_of, inside, spelled
 
 DOCUMENT = "XNAT document: what it says is in the session"
@@ -104,6 +104,7 @@ def _shelves(document: Document, paths: Collection[str]) -> Iterator[_Shelf]:
     for key, resources in (
         (SESSION_KEY, document.resources),
         *((keys[scan.scan_id], scan.resources) for scan in document.scans),
+        *((assessor_key(one.stated.label), one.resources) for one in document.assessors),
     ):
         for resource in resources:
             path = spelled(inside("", resource.uri), paths)
@@ -166,7 +167,7 @@ def _reasons(sorting: _Sorting) -> Mapping[str, str]:
 
 
 def _series(document: Document) -> Sequence[Series]:
-    """A row for each scan of the document, with files or without, and one for the session itself."""
+    """A row for each scan and assessor of the document, with files or without, and one for the session itself."""
     keys = scan_keys(document)
     session = StatedScan(
         is_session=True,
@@ -174,7 +175,13 @@ def _series(document: Document) -> Sequence[Series]:
         resources=_stated(document.resources),
     )
     own = Series(SESSION_KEY, [], [], dict(document.values.attributes), session)
-    return [own, *(_scan_series(scan, keys[scan.scan_id], number) for number, scan in enumerate(document.scans))]
+    scans = [_scan_series(scan, keys[scan.scan_id], number) for number, scan in enumerate(document.scans)]
+    return [own, *scans, *map(_assessor_series, document.assessors)]
+
+
+def _assessor_series(assessor: Assessor) -> Series:
+    stated = StatedScan(assessor=assessor.stated, resources=_stated(assessor.resources))
+    return Series(assessor_key(assessor.stated.label), [], [], {}, stated)
 
 
 def _scan_series(scan: Scan, key: str, number: int) -> Series:

@@ -23,6 +23,7 @@ from libs.common.schema import (
     session_changes,
     sessions,
 )
+from libs.common.stated import StatedScan
 from libs.common.storage import Store
 from services.archiver.handlers import Told, merge_import, stage_members
 from services.archiver.staging import Stager
@@ -46,6 +47,7 @@ class File:
     sop_class: str = MR
     modality: str = "MR"
     resource: str = "DICOM"
+    stated: StatedScan | None = None
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ def _series(import_id: UUID, batch_id: UUID, files: Sequence[File], ids: Mapping
             "modalities": sorted({file.modality for file in group}),
             "sop_class_uids": sorted({file.sop_class for file in group}),
             "attributes": {"SeriesNumber": group[0].number, "SeriesDescription": f"series {series}"},
+            "stated": None if group[0].stated is None else group[0].stated.model_dump(mode="json"),
         }
         for (study, series), group in groups.items()
     ]

@@ -5,7 +5,7 @@ from libs.common.requests import Unparsable
 
 IMPORTER = Importer(
     name="XAR",
-    description="an archive of XNAT's documents, a session's or scans of one, with the files that they describe",
+    description="an archive of XNAT's documents, a session's, or scans or assessors of one, with their files",
     takes=Takes.ARCHIVE,
     reads=Reads.DOCUMENTS,
     entries=Entries.OWN,

@@ -16,6 +16,7 @@ from libs.common.schema.imports import (
     imports,
 )
 from libs.common.schema.sessions import (
+    assessors,
     files,
     replaced_files,
     resources,
@@ -28,7 +29,7 @@ from libs.common.schema.sessions import (
 )
 
 __all__ = [
-    "cache_files", "commands", "configs", "files", "import_batches", "import_members", "import_series",
+    "assessors", "cache_files", "commands", "configs", "files", "import_batches", "import_members", "import_series",
     "import_sessions", "import_sources", "imports", "logins", "memberships", "metadata", "project_aliases", "projects",
     "replaced_files", "resources", "scans", "session_changes", "session_ids", "sessions", "subject_ids", "subjects",
     "users",

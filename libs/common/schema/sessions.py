@@ -118,19 +118,35 @@ scans = Table(
     Column("attributes", JSONB, nullable=False),
     UniqueConstraint("session_id", "scan_id"),
 )
+assessors = Table(  # what has been made of a session, such as a quality check; experiments with IDs of the same kind
+    "assessors",
+    metadata,
+    Column("row", BigInteger, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("xsi_type", Text, nullable=False),
+    Column("document", Text, nullable=False),  # its XML as it was sent, without files
+    Column("fields", JSONB, nullable=False, server_default=text("'{}'")),  # XML path -> value
+    Column("created_by", Text, nullable=False, server_default=""),
+    now("created_at"),
+    UniqueConstraint("session_id", "label"),
+)
 resources = Table(
     "resources",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
     Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("scan", BigInteger, ForeignKey("scans.id", ondelete="CASCADE")),
+    Column("assessor", BigInteger, ForeignKey("assessors.row", ondelete="CASCADE")),
     Column("label", Text, nullable=False),
     Column("format", Text, nullable=False, server_default=""),
     Column("content", Text, nullable=False, server_default=""),
     Column("file_count", Integer, nullable=False, server_default=text("0")),
     Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("revision", Integer, nullable=False, server_default=text("0")),  # the session's, when last changed
-    Index("resources_by_label", "session_id", text("coalesce(scan, 0)"), "label", unique=True),
+    Index("resources_by_label", "session_id", text("coalesce(scan, -assessor, 0)"), "label", unique=True),
+    Index("resources_by_assessor", "assessor", postgresql_where=text("assessor is not null")),
 )
 files = Table(
     "files",

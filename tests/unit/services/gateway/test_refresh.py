@@ -44,7 +44,8 @@ def address(**parts: object) -> dict[str, object]:
         ("/experiments/E/scans/4", address(session="E", scan="4")),
         ("/experiments/E/scans/4%201/resources/DICOM", address(session="E", scan="4 1", resource="DICOM")),
         ("/experiments/E/resources/17", address(session="E", resource="17")),
-        ("/experiments/E/assessors/A/out/resources/R", address(session="E", resource="R", has_other=True)),
+        ("/experiments/E/assessors/A/out/resources/R", address(session="E", resource="R", assessor="A")),
+        ("/experiments/E/assessors/A", address(session="E", assessor="A")),
         ("/experiments/E/reconstructions/R1", address(session="E", has_other=True)),
     ],
 )
