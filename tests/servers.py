@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 120
 STOP_SECONDS = 30
+DROP_SECONDS = 30
 LOG_LINES = 40
 
 # Below what Linux hands out for outgoing connections, so that nobody takes one between our look and the server's start;
@@ -137,9 +138,22 @@ class Servers:
     def release(self, name: str) -> None:
         """Remove what `allot` made, with all in it; SeaweedFS removes a bucket that is not empty."""
         self._management("DELETE", f"/api/vhosts/{quote(name, safe='')}")
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        self._drop_database(name)
         self._s3().delete_bucket(Bucket=name)
+
+    def _drop_database(self, name: str) -> None:
+        """Again while an autovacuum worker is in it, which only a superuser may end."""
+        deadline = time.monotonic() + DROP_SECONDS
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            while True:
+                try:
+                    connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+                except psycopg.errors.InsufficientPrivilege:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
+                else:
+                    return
 
     def _s3(self) -> S3Client:
         return boto3.client(
