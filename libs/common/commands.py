@@ -1,11 +1,11 @@
 """What somebody wants done to one session, typed once (architecture §2, §5; import semantics §9)."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer
 
-from libs.common.requests import Duplicates, Overwrite
+from libs.common.requests import Duplicates, ImportRequest, Overwrite
 
 
 class CommandKind(StrEnum):
@@ -73,6 +73,17 @@ class Commit(_Request):
     fields: EntryFields = EntryFields()
     auto_archive: bool | None = None
     archive: Archive = Archive()
+
+    @classmethod
+    def of_import(cls, request: ImportRequest) -> Self:
+        """What an import's parameters ask of its entry's commit; its labels hold where they were named (§7.2)."""
+        same = request.model_dump(include=set(Archive.model_fields) - {"kind", "subject", "session"})
+        destination = request.destination
+        return cls(
+            fields=EntryFields.model_validate(request.model_dump(include=set(EntryFields.model_fields))),
+            auto_archive=request.auto_archive,
+            archive=Archive(subject=destination.subject, session=destination.session, **same),
+        )
 
 
 class Validate(_Request):

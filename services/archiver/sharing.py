@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.commands import Archive, Commit, EntryFields
+from libs.common.commands import Commit
 from libs.common.database import hold_import, transaction
 from libs.common.entries import take_back
 from libs.common.errors import UserError
@@ -88,7 +88,7 @@ async def _commit(
     async with transaction(engine) as connection:
         if await _must_wait(connection, submission, entries):
             return []
-    commit = _commit_of(submission.request)
+    commit = Commit.of_import(submission.request)
     if submission.request.atomicity is Atomicity.IMPORT:
         async with transaction(engine) as connection:
             if await hold_import(connection, submission.id):
@@ -173,24 +173,6 @@ def _outcome(archived: Archived) -> dict[str, str]:
         "code": "" if problem is None else problem.code,
         "detail": "" if problem is None else problem.detail,
     }
-
-
-def _commit_of(request: ImportRequest) -> Commit:
-    """What the import asks of its entries' commit; its labels hold where they were named (§7.2)."""
-    archive = Archive(
-        subject=request.destination.subject,
-        session=request.destination.session,
-        overwrite=request.overwrite,
-        overwrite_files=request.overwrite_files,
-        duplicates=request.duplicates,
-        quarantine=request.quarantine,
-        trigger_pipelines=request.trigger_pipelines,
-        xml_paths=request.xml_paths,
-    )
-    fields = EntryFields(
-        visit=request.visit, protocol=request.protocol, timezone=request.timezone, source=request.source
-    )
-    return Commit(fields=fields, auto_archive=request.auto_archive, archive=archive)
 
 
 async def waiting_for(connection: AsyncConnection, submission: Import) -> list[ImportStaged]:

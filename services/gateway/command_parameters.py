@@ -51,20 +51,8 @@ def read_archiving(values: Mapping[str, str], duplicates: Duplicates) -> Archivi
     request = asked.request
     if request.destination.area is Area.PREARCHIVE:
         raise UserError("dest-malformed", "Parameter dest format error: it must be in the archive.")
-    archive = Archive(
-        subject=request.destination.subject,
-        session=request.destination.session,
-        overwrite=request.overwrite,
-        overwrite_files=request.overwrite_files,
-        duplicates=request.duplicates,
-        quarantine=request.quarantine,
-        trigger_pipelines=request.trigger_pipelines,
-        xml_paths=request.xml_paths,
-    )
-    fields = EntryFields(
-        visit=request.visit, protocol=request.protocol, timezone=request.timezone, source=request.source
-    )
-    return Archiving(archive, request.destination, asked.id_of, request.auto_archive, fields)
+    commit = Commit.of_import(request)
+    return Archiving(commit.archive, request.destination, asked.id_of, request.auto_archive, commit.fields)
 
 
 def _is_path(name: str) -> bool:

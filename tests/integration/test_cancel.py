@@ -1,40 +1,23 @@
 """Cancelling a running import: it ends as rejected and leaves nothing, or it lands whole; never both."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.access import User
-from libs.common.database import open_engine, transaction, upgrade
+from libs.common.database import transaction
 from libs.common.errors import UserError
 from libs.common.messages import CommandReceived, ImportFinished
 from libs.common.requests import Area, Destination, ImportRequest
 from libs.common.schema import commands, import_sessions, imports, sessions
-from libs.common.storage import memory_store
 from services.gateway.cancelling import cancel_import
 from tests.integration.routed import Archive, File
-from tests.servers import Servers, unique_name
 
 ADMIN = User("admin", admin=True)
 REQUEST = ImportRequest(destination=Destination(area=Area.ARCHIVE, project="P"))
 ROUNDS = 12
-
-
-@pytest_asyncio.fixture
-async def archive(servers: Servers) -> AsyncIterator[Archive]:
-    name = unique_name()
-    servers.create_database(name)
-    url = servers.environment(name)["DATABASE_URL"]
-    await asyncio.to_thread(upgrade, url)
-    engine = open_engine(url)
-    made = Archive(engine, memory_store())
-    await made.project()
-    yield made
-    await engine.dispose()
 
 
 async def cancel(archive: Archive, import_id: UUID, user: User = ADMIN) -> list[ImportFinished | CommandReceived]:

@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
-import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.commands import (
@@ -21,31 +19,15 @@ from libs.common.commands import (
     SetStatus,
     Validate,
 )
-from libs.common.database import open_engine, upgrade
 from libs.common.messages import CommandReceived, SessionChanged
 from libs.common.requests import Area, Destination, ImportRequest, Overwrite
 from libs.common.schema import configs, files, replaced_files, resources, scans, session_changes, sessions
-from libs.common.storage import memory_store
 from tests.integration.commanded import do, ended, everything, give, receiving, run, session, verbs
 from tests.integration.routed import Archive, Entry, File
 from tests.integration.test_merge import some, to_archive, to_prearchive
-from tests.servers import Servers, unique_name
 
 ARCHIVED = "/archive/projects/P/subjects/S1/experiments/E1"
 PET = "1.2.840.10008.5.1.4.1.1.128"
-
-
-@pytest_asyncio.fixture
-async def archive(servers: Servers) -> AsyncIterator[Archive]:
-    name = unique_name()
-    servers.create_database(name)
-    url = servers.environment(name)["DATABASE_URL"]
-    await asyncio.to_thread(upgrade, url)
-    engine = open_engine(url)
-    made = Archive(engine, memory_store())
-    await made.project()
-    yield made
-    await engine.dispose()
 
 
 async def entry(archive: Archive, content: list[File], **route: object) -> str:

@@ -1,44 +1,26 @@
 """The garbage collector over the real database: only what nobody names goes, and only when its time is over."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
-from libs.common.database import end_import, open_engine, upgrade
+from libs.common.database import end_import
 from libs.common.errors import UserError
 from libs.common.reports import report_key
 from libs.common.requests import Area, Destination, ImportRequest
 from libs.common.schema import cache_files, files, imports, replaced_files, sessions, users
-from libs.common.storage import memory_store
 from services.archiver import garbage
 from services.archiver.garbage import Retention, collect
 from services.archiver.lifecycle import LONG_AGO
 from tests.integration.routed import Archive, File
-from tests.servers import Servers, unique_name
 
 LONG = timedelta(days=1000)
 KEEP = Retention(LONG, LONG, LONG)
 NOW = Retention(timedelta(), LONG, LONG)
 FILES = [File(f"{n}.dcm", f"bytes {n}".encode(), f"1.5.{n}") for n in range(3)]
 TO_ARCHIVE = ImportRequest(destination=Destination(area=Area.ARCHIVE, project="P"))
-
-
-@pytest_asyncio.fixture
-async def archive(servers: Servers) -> AsyncIterator[Archive]:
-    name = unique_name()
-    servers.create_database(name)
-    url = servers.environment(name)["DATABASE_URL"]
-    await asyncio.to_thread(upgrade, url)
-    engine = open_engine(url)
-    made = Archive(engine, memory_store())
-    await made.project()
-    yield made
-    await engine.dispose()
 
 
 async def keys(archive: Archive, prefix: str = "") -> set[str]:

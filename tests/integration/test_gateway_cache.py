@@ -1,6 +1,5 @@
 """The user's cache over HTTP on real servers, and imports that take from it (import semantics §1.3, §10)."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -8,24 +7,13 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from libs.common.database import upgrade
 from libs.common.schema import cache_files, import_sources, imports
 from libs.common.storage import memory_store
-from libs.common.topology import declare_topology
 from tests.integration.gateway import Gateway, settings_of
-from tests.servers import Servers, unique_name
 
 CACHE = "/data/user/cache/resources"
 IMPORT = "/data/services/import"
 ASYNC = {"Prefer": "respond-async"}
-
-
-@pytest_asyncio.fixture(scope="module")
-async def environment(servers: Servers) -> dict[str, str]:
-    allotted = servers.allot(unique_name())
-    await asyncio.to_thread(upgrade, allotted["DATABASE_URL"])
-    await declare_topology(allotted["AMQP_URL"])
-    return allotted
 
 
 @pytest_asyncio.fixture

@@ -12,16 +12,15 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.commands import Archive, Build, CommandResult, Commit, Delete, Line, Move, SetStatus, read_command
-from libs.common.database import transaction, upgrade
+from libs.common.database import transaction
 from libs.common.messages import CommandReceived
 from libs.common.requests import Overwrite
 from libs.common.schema import commands, import_sessions, imports
 from libs.common.storage import memory_store
-from libs.common.topology import declare_topology, queue_name
+from libs.common.topology import queue_name
 from services.gateway.answers import COMMAND_HEADER, IMPORT_HEADER
 from services.gateway.sweep import tell_commands_again
 from tests.integration.gateway import AT, Gateway, settings_of
-from tests.servers import Servers, unique_name
 
 TS = "20240131_101530123"
 ENTRY = f"/data/prearchive/projects/P/{TS}/E1"
@@ -30,14 +29,6 @@ ARCHIVED = "/archive/projects/P/subjects/S1/experiments/L-E1"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 Result = CommandResult | tuple[str, str]
 """What the played archiver makes of a command: its result, or the code and the text of its refusal."""
-
-
-@pytest_asyncio.fixture(scope="module")
-async def environment(servers: Servers) -> dict[str, str]:
-    allotted = servers.allot(unique_name())
-    await asyncio.to_thread(upgrade, allotted["DATABASE_URL"])
-    await declare_topology(allotted["AMQP_URL"])
-    return allotted
 
 
 @pytest_asyncio.fixture(scope="module")

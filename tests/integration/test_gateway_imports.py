@@ -14,27 +14,18 @@ import sqlalchemy as sa
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from obstore.store import MemoryStore
 
-from libs.common.database import upgrade
 from libs.common.errors import Retryable
 from libs.common.messages import Event, ImportFinished, ImportReceived, derive
 from libs.common.requests import Area, Destination, ImportRequest
 from libs.common.schema import import_batches, import_members, import_sessions, import_sources, imports
 from libs.common.storage import Store, memory_store
-from libs.common.topology import EVENTS, WORK, declare_topology, queue_name
+from libs.common.topology import EVENTS, WORK, queue_name
 from services.gateway.sweep import fail_silent, tell_again
 from tests.integration.gateway import AT, Gateway, settings_of
-from tests.servers import Servers, unique_name
+from tests.servers import unique_name
 
 ZIP = {"Content-Type": "application/zip"}
 PATH = "/data/services/import"
-
-
-@pytest_asyncio.fixture(scope="module")
-async def environment(servers: Servers) -> dict[str, str]:
-    allotted = servers.allot(unique_name())
-    await asyncio.to_thread(upgrade, allotted["DATABASE_URL"])
-    await declare_topology(allotted["AMQP_URL"])
-    return allotted
 
 
 @pytest_asyncio.fixture

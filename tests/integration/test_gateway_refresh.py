@@ -11,27 +11,16 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.commands import CommandResult, Refresh, Refreshed, RefreshOption, read_command
-from libs.common.database import upgrade
 from libs.common.schema import commands, configs
 from libs.common.storage import memory_store
-from libs.common.topology import declare_topology
 from services.gateway.answers import COMMAND_HEADER
 from tests.integration.gateway import AT, Gateway, settings_of
-from tests.servers import Servers, unique_name
 
 URL = "/data/services/refresh/catalog"
 XAPI = "/xapi/archive/catalogs/refresh"
 E1 = "/archive/experiments/E1"
 ALL = frozenset(RefreshOption)
 NOTES = Refreshed(folder="RESOURCES/NOTES", added=2, problem="p")
-
-
-@pytest_asyncio.fixture(scope="module")
-async def environment(servers: Servers) -> dict[str, str]:
-    allotted = servers.allot(unique_name())
-    await asyncio.to_thread(upgrade, allotted["DATABASE_URL"])
-    await declare_topology(allotted["AMQP_URL"])
-    return allotted
 
 
 @pytest_asyncio.fixture

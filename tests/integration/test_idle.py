@@ -1,41 +1,23 @@
 """The archiver's sweep: commands are told until they have ended, entries that receive no more are committed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.broker import Output
 from libs.common.commands import Build
-from libs.common.database import open_engine, upgrade
 from libs.common.errors import Retryable
 from libs.common.messages import CommandReceived
 from libs.common.requests import Duplicates
 from libs.common.schema import commands, configs, sessions
-from libs.common.storage import memory_store
 from services.archiver.sweep import start_idle, tell_again
 from tests.integration.commanded import catalogue, ended, give, receiving, run, session
 from tests.integration.routed import AT, Archive, File
 from tests.integration.test_merge import some, to_archive, to_prearchive
-from tests.servers import Servers, unique_name
 
 NOW = timedelta(0)
-
-
-@pytest_asyncio.fixture
-async def archive(servers: Servers) -> AsyncIterator[Archive]:
-    name = unique_name()
-    servers.create_database(name)
-    url = servers.environment(name)["DATABASE_URL"]
-    await asyncio.to_thread(upgrade, url)
-    engine = open_engine(url)
-    made = Archive(engine, memory_store())
-    await made.project()
-    yield made
-    await engine.dispose()
 
 
 class Told:

@@ -2,14 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from libs.common.broker import Output
-from libs.common.database import open_engine, upgrade
 from libs.common.messages import ImportStaged, MembersRouted, SessionChanged, SessionEvent, derive
 from libs.common.requests import Area, Atomicity, Destination, Duplicates, ImportRequest, Overwrite
 from libs.common.schema import (
@@ -23,25 +20,10 @@ from libs.common.schema import (
     sessions,
     subjects,
 )
-from libs.common.storage import memory_store
 from services.archiver.sweep import tell_again
 from tests.integration.routed import AT, Archive, Entry, File, has_finished, told_changes
-from tests.servers import Servers, unique_name
 
 ARCHIVED = "/archive/projects/P/subjects/S1/experiments/E1"
-
-
-@pytest_asyncio.fixture
-async def archive(servers: Servers) -> AsyncIterator[Archive]:
-    name = unique_name()
-    servers.create_database(name)
-    url = servers.environment(name)["DATABASE_URL"]
-    await asyncio.to_thread(upgrade, url)
-    engine = open_engine(url)
-    made = Archive(engine, memory_store())
-    await made.project()
-    yield made
-    await engine.dispose()
 
 
 def to_archive(**request: object) -> ImportRequest:

@@ -373,6 +373,29 @@ async def test_parallel_zips_of_one_session_commit_once_for_all(sent: Imports) -
     assert verbs == ["received", "archived"]
 
 
+async def test_parallel_zips_that_a_commit_separates_all_find_the_halves(sent: Imports) -> None:
+    """§7.6, PET and MR: who merges last commits for all; the others' entry has become two sessions meanwhile."""
+    await sent.execute(sa.insert(configs).values(tool="separatePETMR", path="config", version=1, contents="separate"))
+    pet = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT", "SeriesNumber": 2}
+    pet["SeriesInstanceUID"] = builders.uid("series", "pet")
+    destination = Destination(area=Area.ARCHIVE, project="P", subject="S1")
+    request = dicom_zip(commit=True, auto_archive=True, destination=destination)
+    bodies = (images(range(4)), images(range(4, 8), **pet))
+    ids = [await sent.received(body, request) for body in bodies]
+    for import_id in ids:
+        await sent.route(import_id)
+    await together(*(sent.stage(import_id) for import_id in ids))
+    await together(*(sent.merge(import_id) for import_id in ids))
+    landed = [await sent.catalogued(import_id) for import_id in ids]
+    assert [(one.outcome, one.detail) for one in landed] == [("completed", "")] * 2
+    halves = await sent.entries("archive")
+    assert sorted(row["xsi_type"] for row in halves) == ["xnat:mrSessionData", "xnat:petSessionData"]
+    assert [len(await sent.files(row["id"])) for row in halves] == [4, 4]
+    assert {uri for one in landed for uri in one.uris} == {
+        f"/archive/projects/P/subjects/S1/experiments/{row['label']}" for row in halves
+    }
+
+
 async def test_direct_archive_is_hidden_until_it_is_archived(sent: Imports) -> None:
     landed = await sent.land(images(range(2)), dicom_zip(direct_archive=True))
     (entry,) = await sent.entries()
