@@ -15,10 +15,11 @@ from libs.cli import accounts
 from libs.cli.export import Progress, export_session
 from libs.cli.people import project_app, user_app
 from libs.cli.sessions import session_app
+from libs.common.bucket import ensure_bucket
 from libs.common.database import open_engine, upgrade
 from libs.common.errors import Retryable, ScandockError
 from libs.common.settings import Settings
-from libs.common.storage import ensure_bucket, s3_store
+from libs.common.storage import s3_store
 from libs.common.topology import Management, apply_policies, declare_topology
 
 app = typer.Typer(help="Scandock: XNAT-compatible image session import.", no_args_is_help=True)

@@ -8,10 +8,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 import aio_pika
 from aio_pika import DeliveryMode
@@ -22,7 +20,8 @@ from pydantic import ValidationError
 from libs.common import telemetry
 from libs.common.envelopes import event_envelope, message_envelope
 from libs.common.errors import Poison, Retryable, ScandockError, UserError
-from libs.common.messages import Event, ImportFinished, Message
+from libs.common.messages import Event, ImportFinished, Message, Output
+from libs.common.subscriptions import End, Subscription
 from libs.common.topology import DEAD, EVENTS, RETRY_SECONDS, WORK, queue_name, retry_queue_name
 
 ATTEMPTS = 20
@@ -33,26 +32,7 @@ WATCH_SECONDS = 15
 RECONNECT_SECONDS = (0.2, 1, 2, 5, 10)
 PUBLISH_SECONDS = 30
 
-Output = Message | Event
 M = TypeVar("M", bound=Message)
-
-
-class End(Protocol):
-    """How a consumer ends the import or command of its message: `rejected` is the sender's, `failed` ours."""
-
-    async def __call__(self, work_id: UUID, outcome: str, error: ScandockError) -> Sequence[Output]:
-        """Write the outcome and return what to tell. Safe to repeat."""
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """One queue, its contract and what to do with a message."""
-
-    queue: str
-    message: type[Message]
-    handler: Callable[..., Awaitable[Sequence[Output]]]
-    end: End
-    concurrency: int
 
 
 class Broker:

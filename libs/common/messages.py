@@ -202,3 +202,6 @@ class SessionEvent(BaseModel):
 
 
 Event.model_rebuild()
+
+Output = Message | Event
+"""What a handler may tell: a private message, or a public event."""

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.broker import Output
 from libs.common.command_rows import CommandRow, finish_if_catalogued, load_command, mark_done
 from libs.common.commands import (
     Archive,
@@ -26,7 +25,7 @@ from libs.common.commands import (
 )
 from libs.common.database import transaction
 from libs.common.errors import ScandockError, UserError
-from libs.common.messages import CommandReceived, SessionChanged
+from libs.common.messages import CommandReceived, Output, SessionChanged
 from libs.common.outbox import Origin, Site
 from libs.common.schema import session_changes
 from services.archiver.archiving import Archived, archive_entry

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import names, telemetry
+from libs.common.bucket import abort_unfinished
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.reports import report_key
@@ -29,7 +30,7 @@ from libs.common.schema import (
     scans,
     sessions,
 )
-from libs.common.storage import ObjectStore, S3Settings, Stored, abort_unfinished, s3_store
+from libs.common.storage import ObjectStore, S3Settings, Stored, s3_store
 from services.archiver.layout import import_folder
 from services.archiver.lifecycle import LONG_AGO
 

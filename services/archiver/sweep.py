@@ -8,12 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import telemetry
-from libs.common.broker import Output
 from libs.common.commands import CommandKind
 from libs.common.database import transaction
 from libs.common.entries import take_back_empty
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived, ImportStaged, SessionChanged
+from libs.common.messages import CommandReceived, ImportStaged, Output, SessionChanged
 from libs.common.schema import commands, imports, session_changes
 from services.archiver.idle import commit_idle
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.broker import Output
 from libs.common.command_rows import CommandRow, end_work, finish_if_catalogued, load_command, mark_done
 from libs.common.commands import CommandKind, Refresh
 from libs.common.database import transaction
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived, SessionChanged
+from libs.common.messages import CommandReceived, Output, SessionChanged
 from libs.common.outbox import Site
 from libs.common.schema import commands, session_changes
 from libs.common.storage import ObjectStore

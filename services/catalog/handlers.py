@@ -7,11 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.broker import Output
 from libs.common.command_rows import finish_if_catalogued
 from libs.common.database import finished_if_catalogued, imports_awaiting, transaction
 from libs.common.errors import ScandockError
-from libs.common.messages import CommandReceived, Event, ImportFinished, SessionChanged
+from libs.common.messages import CommandReceived, Event, ImportFinished, Output, SessionChanged
 from libs.common.outbox import Site
 from libs.common.reports import report_pages
 from libs.common.storage import ObjectStore

@@ -8,12 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.broker import Output as MessageOrEvent
 from libs.common.database import copy_rows, staged_if_complete, transaction
 from libs.common.errors import Poison, Retryable, UserError
 from libs.common.facts import Verdict
 from libs.common.importers import IMPORTERS, Importer, Reads
 from libs.common.messages import ImportReceived, ImportStaged, MembersFound, derive
+from libs.common.messages import Output as MessageOrEvent
 from libs.common.requests import ImportRequest
 from libs.common.schema import import_batches, import_members, import_sources, imports
 from libs.common.storage import Missing, ObjectStore

@@ -12,11 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common import telemetry
-from libs.common.broker import Output
 from libs.common.command_rows import end_work
 from libs.common.database import transaction
 from libs.common.errors import Poison, Retryable, UserError
-from libs.common.messages import ImportReceived
+from libs.common.messages import ImportReceived, Output
 from libs.common.schema import imports
 
 SWEEP_SECONDS = 15

@@ -7,7 +7,7 @@ from services.extractor.listing import Upload
 from services.extractor.members import Found
 from services.extractor.unpack import DAMAGE
 
-NOT_ARCHIVE = ("xar-not-archive", "Archive file is corrupt or not a valid archive file type.")
+NOT_ARCHIVE = ("xar-not-archive", "Archive file is corrupt or not a valid archive file type. Send a zip or tar.")
 NO_FILES = ("xar-no-files", "Archive file contains no files.")
 _NOT_ARCHIVES = frozenset({*DAMAGE, "not-an-archive", "empty-upload"})
 

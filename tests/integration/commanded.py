@@ -6,11 +6,10 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from libs.common.broker import Output
 from libs.common.command_rows import NewCommand, add_command, finish_if_catalogued
 from libs.common.commands import Command, CommandResult
 from libs.common.database import transaction
-from libs.common.messages import CommandReceived
+from libs.common.messages import CommandReceived, Output
 from libs.common.schema import commands, session_changes, sessions
 from services.archiver.commands import run_command
 from tests.integration.routed import AT, Archive

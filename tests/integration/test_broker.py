@@ -13,9 +13,9 @@ import pytest_asyncio
 from cloudevents.core.bindings.amqp import from_amqp_event  # type: ignore[import-untyped]
 
 from libs.common import broker as broker_module
-from libs.common.broker import Broker, Output
+from libs.common.broker import Broker
 from libs.common.errors import Poison, Retryable, ScandockError, UserError
-from libs.common.messages import Event, ImportEvent, ImportFinished, ImportReceived, MembersFound
+from libs.common.messages import Event, ImportEvent, ImportFinished, ImportReceived, MembersFound, Output
 from libs.common.topology import EVENTS, PARKED, declare_topology, queue_name
 from tests.servers import Servers
 

@@ -6,10 +6,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from libs.common.broker import Output
 from libs.common.commands import Build
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived
+from libs.common.messages import CommandReceived, Output
 from libs.common.requests import Duplicates
 from libs.common.schema import commands, configs, sessions
 from services.archiver.sweep import start_idle, tell_again

@@ -6,8 +6,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from libs.common.broker import Output
-from libs.common.messages import ImportStaged, MembersRouted, SessionChanged, SessionEvent, derive
+from libs.common.messages import ImportStaged, MembersRouted, Output, SessionChanged, SessionEvent, derive
 from libs.common.requests import Area, Atomicity, Destination, Duplicates, ImportRequest, Overwrite
 from libs.common.schema import (
     files,

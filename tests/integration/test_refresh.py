@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from lxml import etree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common.broker import Output
 from libs.common.command_rows import NewCommand, add_command
 from libs.common.commands import CommandResult, Delete, Refresh, Refreshed, RefreshOption
 from libs.common.database import copy_rows, open_engine, transaction, upgrade
 from libs.common.errors import UserError
-from libs.common.messages import CommandReceived, Event, SessionChanged, SessionEvent
+from libs.common.messages import CommandReceived, Event, Output, SessionChanged, SessionEvent
 from libs.common.outbox import Site
 from libs.common.schema import commands, files, replaced_files, resources, scans, session_changes, sessions
 from libs.common.settings import Settings

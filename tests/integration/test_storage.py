@@ -9,14 +9,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from libs.common.bucket import abort_unfinished, ensure_bucket
 from libs.common.storage import (
     PART_BYTES,
     Changed,
     Missing,
     ObjectStore,
     S3Settings,
-    abort_unfinished,
-    ensure_bucket,
     memory_store,
     s3_store,
 )
