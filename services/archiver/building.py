@@ -135,7 +135,19 @@ async def _separate(
         .values(place=Place.DELETED, deleted_at=now, updated_at=now, revision=sessions.c.revision + 1)
     )
     await write_change(connection, Change(entry.id, "deleted", reason=SEPARATED), origin, site)
+    await _lead_on(connection, entry.id, made, origin)
     return tuple(made)
+
+
+async def _lead_on(connection: AsyncConnection, session_id: str, halves: Sequence[str], origin: Origin) -> None:
+    """Other imports whose files are in the entry, and whose own commit is still to come, have the halves instead."""
+    query = sa.text(
+        "with led as (delete from import_sessions where session_id = :session and outcome is null and uri <> ''"
+        " and import_id is distinct from cast(:own as uuid) returning import_id, ordinal, uri)"
+        " insert into import_sessions (import_id, session_id, ordinal, uri)"
+        " select import_id, half, ordinal, uri from led cross join unnest(cast(:halves as text[])) as half"
+    )
+    await connection.execute(query, {"session": session_id, "own": origin.import_id, "halves": list(halves)})
 
 
 async def _open_part(connection: AsyncConnection, entry: Session, part: Part, site: Site) -> str:

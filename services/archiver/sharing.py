@@ -15,12 +15,12 @@ from libs.common.messages import ImportStaged, MembersFound
 from libs.common.outbox import Origin, Site
 from libs.common.requests import Atomicity, ImportRequest, Unparsable
 from libs.common.schema import import_members, import_sessions
-from services.archiver.archiving import Archived
+from services.archiver.archiving import Archived, lock_session
 from services.archiver.arrivals import Gone, receive_entry
 from services.archiver.batches import unroute
 from services.archiver.cases import Outcome, Problem
 from services.archiver.committing import commit_entry
-from services.archiver.rows import Import
+from services.archiver.rows import Import, load_open_entries
 
 
 def is_shared(request: ImportRequest) -> bool:
@@ -93,12 +93,14 @@ async def _commit(
         async with transaction(engine) as connection:
             if await hold_import(connection, submission.id):
                 await _commit_together(connection, submission, entries, commit, site)
-        return None
-    for entry_id in entries:
-        async with transaction(engine) as connection:
-            if await hold_import(connection, submission.id):
-                await _commit_entry(connection, submission, entry_id, commit, site)
-    return None
+    else:
+        for entry_id in entries:
+            async with transaction(engine) as connection:
+                if await hold_import(connection, submission.id):
+                    await _commit_entry(connection, submission, entry_id, commit, site)
+    async with transaction(engine) as connection:  # an entry that became two meanwhile has left both to be committed
+        is_left = await load_open_entries(connection, submission.id)
+        return [ImportStaged(import_id=submission.id)] if is_left else None
 
 
 async def _must_wait(connection: AsyncConnection, submission: Import, entries: Sequence[str]) -> bool:
@@ -119,11 +121,12 @@ async def _commit_entry(
     connection: AsyncConnection, submission: Import, entry_id: str, commit: Commit, site: Site
 ) -> Problem | None:
     """Commit one entry; a conflict leaves it in the prearchive with its reason, and is the import's outcome."""
+    await lock_session(connection, entry_id)
     columns = import_sessions.c
     mine = sa.and_(columns.import_id == submission.id, columns.session_id == entry_id, columns.outcome.is_(None))
     ordinal = await connection.scalar(sa.select(columns.ordinal).where(mine).with_for_update())
     if ordinal is None:
-        return None  # another delivery has committed it
+        return None  # another delivery has committed it, or it became two
     origin = Origin(submission.login, import_id=submission.id)
     first, *others = await commit_entry(connection, entry_id, commit, origin, site)
     await connection.execute(sa.update(import_sessions).where(mine).values(_outcome(first)))
