@@ -15,7 +15,11 @@ from services.archiver.changes import uri_of
 from services.archiver.rows import load_codes
 from services.archiver.stored import Wanted
 
-UNASSIGNED = Problem("unassigned", "Cannot archive sessions from the Unassigned folder.")
+UNASSIGNED = Problem(
+    "unassigned",
+    "Cannot archive sessions from the Unassigned folder. Unable to identify destination project: "
+    "name it by project or dest=/archive/projects/{P}, or move the entry to one.",
+)
 
 
 async def commit_entry(

@@ -82,8 +82,9 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
 
 async def _refuse_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    names = sorted({str(each["loc"][-1]) for each in error.errors()})
-    return refusal(request.headers, UserError("parameter-invalid", f"Invalid: {', '.join(names)}"))
+    found = {str(each["loc"][-1]): str(each["msg"]) for each in error.errors()}
+    text = "; ".join(f"{name}: {found[name]}" for name in sorted(found))
+    return refusal(request.headers, UserError("parameter-invalid", f"{text}."))
 
 
 async def _nobody_reads(request: Request, error: Exception) -> Response:

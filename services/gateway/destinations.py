@@ -44,9 +44,9 @@ async def resolve(connection: AsyncConnection, user: User, destination: Destinat
     try:
         project = await find_project(connection, user, destination.project, Action.EDIT)
     except UserError as error:
-        if id_of is None or error.code != "project-unknown":
+        if error.code != "project-unknown":
             raise
-        raise _no_such_id(destination, id_of) from error
+        raise _no_such_project(destination, id_of) from error
     found = destination.model_copy(update={"project": project})
     if found.session and found.area is not Area.PREARCHIVE:
         found = await _adopt_session(connection, found)
@@ -67,6 +67,15 @@ async def _resolve_id(connection: AsyncConnection, destination: Destination, id_
     if project is None:
         raise _no_such_id(destination, id_of)
     return destination.model_copy(update={"project": project})
+
+
+def _no_such_project(destination: Destination, id_of: IdOf | None) -> UserError:
+    if id_of is not None:
+        return _no_such_id(destination, id_of)
+    return UserError(
+        "project-unknown",
+        f"Unknown project: {destination.project}. By dest, PROJECT_ID or project name one that you may edit.",
+    )
 
 
 def _no_such_id(destination: Destination, id_of: IdOf) -> UserError:

@@ -91,16 +91,19 @@ async def read_form(chunks: AsyncIterator[bytes], content_type: str) -> AsyncIte
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise UserError("form-malformed", "The Content-Type of the form has no boundary.")
+        raise UserError("form-malformed", "The form needs a boundary: multipart/form-data; boundary=…")
     try:
         pieces = _Pieces(boundary)
         async for chunk in chunks:
             for piece in pieces.feed(chunk):
                 yield piece
     except FormParserError as error:
-        raise UserError("form-malformed", "The multipart body is malformed.") from error
+        raise UserError(
+            "form-malformed",
+            "The multipart body is malformed: its parts must begin with its boundary.",
+        ) from error
     if not pieces.is_complete:
-        raise UserError("form-malformed", "The multipart body ends early.")
+        raise UserError("form-malformed", "The multipart body ends early: send it whole, up to its last boundary.")
 
 
 async def read_field(pieces: AsyncIterator[Piece], name: str) -> str:

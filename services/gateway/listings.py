@@ -18,6 +18,8 @@ SUBJECT_COLUMNS = ("ID", "project", "label", "insert_date", "insert_user", "URI"
 EXPERIMENT_COLUMNS = ("ID", "project", "date", "xsiType", "label", "insert_date", "URI")
 SUBJECT_ID_PATH = "xnat:subjectassessordata/subject_id"
 """How XNAT calls that column, in lower case whatever was asked (clients §5)."""
+QUARANTINE = "quarantine_status"
+"""`quarantine` or `active` (import semantics §7.7)."""
 ANY_SESSION = frozenset({"xnat:experimentdata", "xnat:subjectassessordata", "xnat:imagesessiondata"})
 _ROLES: Mapping[str, frozenset[Role]] = {
     "owner": frozenset({Role.OWNER}),
@@ -136,7 +138,7 @@ def experiment_columns(asked: Mapping[str, str]) -> Sequence[str]:
         more.append("subject_ID")
     if SUBJECT_ID_PATH in wanted:
         more.append(SUBJECT_ID_PATH)
-    more += [name for name in ("subject_label", "UID") if name.lower() in wanted]
+    more += [name for name in ("subject_label", "UID", QUARANTINE) if name.lower() in wanted]
     return (*EXPERIMENT_COLUMNS, *more)
 
 
@@ -154,5 +156,6 @@ def experiment_row(session: Session, columns: Sequence[str]) -> Row:
         SUBJECT_ID_PATH: session.subject_id,
         "subject_label": session.subject_label,
         "UID": session.study_instance_uid,
+        QUARANTINE: "quarantine" if session.quarantined else "active",
     }
     return {column: values[column] for column in columns}

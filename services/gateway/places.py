@@ -47,6 +47,7 @@ class Session:
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None
+    quarantined: bool
 
     @property
     def is_archived(self) -> bool:

@@ -10,8 +10,11 @@ LENGTH = 4096
 COUNT = 200
 _PATH = re.compile(r"(?:xnat|xdat|cat|prov):\w+/.+")
 _DESTINATION = re.compile(r"xnat:\w+/(project|subject_ID|label)")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,6})?")
+_MOMENT = re.compile(r"^xnat:\w+/(date|time)$")
+_MOMENTS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "date": (re.compile(r"\d{4}-\d{2}-\d{2}"), "YYYY-MM-DD"),
+    "time": (re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,6})?"), "HH:MM:SS"),
+}
 
 SHORTCUTS: Mapping[str, str] = {
     "note": "xnat:imageSessionData/note",
@@ -50,13 +53,15 @@ def read_paths(values: Values) -> dict[str, str]:
     for name, value in paths.items():
         if len(name) + len(value) > LENGTH:
             raise UserError("parameter-invalid", f"{name[:64]} is longer than {LENGTH} characters.")
-    _check(values, "date", _DATE, "YYYY-MM-DD")
-    _check(values, "time", _TIME, "HH:MM:SS")
+    for name in ("date", "time", *paths):
+        _check_moment(name, values.text(name))
     return paths
 
 
-def _check(values: Values, name: str, pattern: re.Pattern[str], form: str) -> None:
-    if values.text(name) and not pattern.fullmatch(values.text(name)):
+def _check_moment(name: str, text: str) -> None:
+    """Raise `UserError` where a session's date or time, by path or short name, is none: its XML must stay valid."""
+    pattern, form = _MOMENTS.get(_MOMENT.sub(r"\1", name), (None, ""))
+    if text and pattern and not pattern.fullmatch(text):
         raise UserError("parameter-invalid", f"{name} must be {form}.")
 
 

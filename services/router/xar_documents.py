@@ -13,7 +13,10 @@ from services.router.xar_values import SCAN_KEYWORDS, SESSION_KEYWORDS, Values, 
 from services.router.xar_xml import child, local, parse, text
 
 LONGEST_ID = 64
-NO_DOCUMENT = ("xar-no-document", "Unable to locate XNAT xml document.")
+NO_DOCUMENT = (
+    "xar-no-document",
+    "Unable to locate XNAT xml document. Put that of the session, scans or assessor into the XAR, as a file *.xml.",
+)
 MIXED = ("xar-mixed", "Multiple data types cannot share a single XAR.  Please separate files into separate XARs")
 SEVERAL_SESSIONS = ("xar-several-sessions", "XAR can only include data for one imaging session.")
 NO_PROJECT = ("xar-no-project", "Could not process XAR file - Invalid project tag.")

@@ -51,7 +51,9 @@ async def _find_project(connection: AsyncConnection, login: str, named: str) -> 
         )
     ).one_or_none()
     if row is None or not access.may(user, access.Action.READ, row.id, row.accessibility):
-        raise UserError("project-unknown", f"Unknown project: {named}")
+        raise UserError(
+            "project-unknown", f"Unknown project: {named}. The XAR's document must name one that you may edit."
+        )
     if not access.may(user, access.Action.EDIT, row.id, row.accessibility):
         raise UserError("forbidden", f"The user {login} may not edit project {row.id}.")
     return str(row.id)

@@ -228,6 +228,16 @@ REFUSED = {
     "long-reason": ({"event_reason": "x" * 257}, "parameter-invalid", "event_reason"),
     "date": ({"date": "31.1.2024"}, "parameter-invalid", "date must be YYYY-MM-DD"),
     "time": ({"time": "noon"}, "parameter-invalid", "time must be HH:MM:SS"),
+    "date-by-its-path": (
+        {"xnat:mrSessionData/date": "today"},
+        "parameter-invalid",
+        "xnat:mrSessionData/date must be YYYY-MM-DD",
+    ),
+    "time-by-its-path": (
+        {"xnat:experimentData/time": "noon"},
+        "parameter-invalid",
+        "xnat:experimentData/time must be HH:MM:SS",
+    ),
     "many-xml-paths": ({f"xnat:x/{n}": "" for n in range(201)}, "parameter-invalid", "XML paths"),
 }
 
