@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.commands import Command, CommandKind, CommandResult, read_command
 from libs.common.database import end_import, transaction
 from libs.common.errors import Retryable, ScandockError
-from libs.common.messages import CommandReceived, ImportFinished
+from libs.common.messages import CommandReceived, ImportFinished, ImportStaged
 from libs.common.schema import commands, imports, session_changes
+from libs.common.waiting import waiting_on_import, waiting_on_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +128,32 @@ async def finish_if_catalogued(connection: AsyncConnection, command_id: UUID) ->
 
 async def end_work(
     engine: AsyncEngine, work_id: UUID, outcome: str, error: ScandockError
-) -> list[ImportFinished | CommandReceived]:
-    """End the import or command that a message belongs to, unless it has its outcome already. Safe to repeat."""
+) -> list[ImportFinished | ImportStaged | CommandReceived]:
+    """End the import or command that a message belongs to, unless it has its outcome already; what waited goes on.
+
+    Safe to repeat.
+    """
     async with transaction(engine) as connection:
         is_import = await connection.scalar(sa.select(imports.c.id).where(imports.c.id == work_id)) is not None
         if not is_import:
             return list(await _end_command(connection, work_id, outcome, error))
-    return list(await end_import(engine, work_id, outcome, error))
+    ended = await end_import(engine, work_id, outcome, error)
+    async with transaction(engine) as connection:
+        return [*ended, *await waiting_on_import(connection, work_id)]
 
 
 async def _end_command(
     connection: AsyncConnection, command_id: UUID, outcome: str, error: ScandockError
 ) -> Sequence[CommandReceived]:
     columns = commands.c
-    parents = await connection.scalars(
+    ended = await connection.execute(
         sa.update(commands)
         .where(columns.id == command_id, columns.outcome.is_(None))
         .values(outcome=outcome, code=error.code, detail=error.detail, finished_at=datetime.now(UTC))
-        .returning(columns.parent_id)
+        .returning(columns.parent_id, columns.session_id)
     )
-    return [CommandReceived(command_id=parent) for parent in parents if parent is not None]
+    row = ended.one_or_none()
+    if row is None:
+        return []
+    parents = [] if row.parent_id is None else [CommandReceived(command_id=row.parent_id)]
+    return [*parents, *await waiting_on_session(connection, row.session_id)] if row.session_id else parents

@@ -28,6 +28,7 @@ from libs.common.errors import ScandockError, UserError
 from libs.common.messages import CommandReceived, Output, SessionChanged
 from libs.common.outbox import Origin, Site
 from libs.common.schema import session_changes
+from libs.common.waiting import waiting_on_session
 from services.archiver.archiving import Archived, archive_entry
 from services.archiver.building import build_entry
 from services.archiver.committing import commit_entry
@@ -35,7 +36,7 @@ from services.archiver.handlers import raced
 from services.archiver.lifecycle import delete_session, move_entry, purge_session, set_status, where_is
 from services.archiver.restoring import restore_session
 from services.archiver.stored import Wanted
-from services.archiver.turns import must_wait, waiting_on_session
+from services.archiver.turns import must_wait
 from services.archiver.validating import validate_entry
 
 

@@ -22,15 +22,15 @@ from libs.common.messages import (
 from libs.common.outbox import Origin, Site
 from libs.common.requests import Atomicity, Duplicates
 from libs.common.schema import imports, session_changes
+from libs.common.waiting import waiting_on_import
 from services.archiver.batches import Known, Routed, is_staged, load_known, load_routed, unstage, write_staged
 from services.archiver.building import build_entry
 from services.archiver.cases import Case, Decision, Place, Problem, Status
 from services.archiver.changes import write_decision
 from services.archiver.merge import decide, hold
 from services.archiver.rows import Import, find_archived, load_import, load_open_entries, lock_case, lost
-from services.archiver.sharing import is_shared, merge_shared, waiting_for
+from services.archiver.sharing import is_shared, merge_shared
 from services.archiver.staging import Stager
-from services.archiver.turns import waiting_on_import
 
 Told = MembersFound | MembersRouted | ImportStaged | SessionChanged | ImportFinished | CommandReceived
 
@@ -197,6 +197,5 @@ async def _finish(engine: AsyncEngine, submission: Import) -> list[Told]:
             .order_by(columns.session_id, columns.revision)
         )
         changed = [SessionChanged(import_id=import_id, session_id=r.session_id, revision=r.revision) for r in rows]
-        commands = await waiting_on_import(connection, import_id)
-        shared = await waiting_for(connection, submission) if is_shared(submission.request) else []
-        return [*changed, *await finished_if_catalogued(connection, import_id), *commands, *shared]
+        waiting = await waiting_on_import(connection, import_id)
+        return [*changed, *await finished_if_catalogued(connection, import_id), *waiting]

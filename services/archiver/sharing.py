@@ -176,17 +176,3 @@ def _outcome(archived: Archived) -> dict[str, str]:
         "code": "" if problem is None else problem.code,
         "detail": "" if problem is None else problem.detail,
     }
-
-
-async def waiting_for(connection: AsyncConnection, submission: Import) -> list[ImportStaged]:
-    """The imports whose commit may have waited for this one, now that its files are merged."""
-    each, mine = import_sessions.c, import_sessions.alias()
-    query = (
-        sa.select(each.import_id)
-        .join(mine, mine.c.session_id == each.session_id)
-        .where(
-            mine.c.import_id == submission.id, each.import_id != submission.id, each.outcome.is_(None), each.uri != ""
-        )
-        .distinct()
-    )
-    return [ImportStaged(import_id=import_id) for import_id in await connection.scalars(query)]

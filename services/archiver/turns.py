@@ -1,15 +1,10 @@
-"""Whose turn it is: what a command on a session waits for, and which commands wait for it (architecture §5)."""
-
-from collections.abc import Sequence
-from uuid import UUID
+"""Whose turn it is: what a command on a session waits for (architecture §5); `libs.common.waiting` has who waits."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.command_rows import CommandRow
 from libs.common.commands import CommandKind
-from libs.common.messages import CommandReceived
-from libs.common.schema import commands, import_sessions
 
 
 async def must_wait(connection: AsyncConnection, row: CommandRow) -> bool:
@@ -41,24 +36,3 @@ _CHANGES = (
     "select exists (select from session_changes s join commands c on c.id = :id"
     " where s.session_id = :session and s.catalogued_at is null)"
 )
-
-
-async def waiting_on_session(connection: AsyncConnection, session_id: str) -> Sequence[CommandReceived]:
-    """The commands on a session that are not done. Ask when one of them has committed."""
-    return await _waiting(connection, commands.c.session_id == session_id)
-
-
-async def waiting_on_import(connection: AsyncConnection, import_id: UUID) -> Sequence[CommandReceived]:
-    """The commands on the sessions of an import that are not done. Ask when it is merged."""
-    touched = sa.select(import_sessions.c.session_id).where(import_sessions.c.import_id == import_id)
-    return await _waiting(connection, commands.c.session_id.in_(touched))
-
-
-async def _waiting(connection: AsyncConnection, condition: sa.ColumnElement[bool]) -> Sequence[CommandReceived]:
-    columns = commands.c
-    rows = await connection.scalars(
-        sa.select(columns.id)
-        .where(condition, columns.done_at.is_(None), columns.outcome.is_(None))
-        .order_by(columns.received_at, columns.id)
-    )
-    return [CommandReceived(command_id=command_id) for command_id in rows]

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import User
 from libs.common.errors import UserError
-from libs.common.messages import CommandReceived, ImportFinished
-from libs.common.schema import commands, import_sessions, imports, sessions
+from libs.common.messages import CommandReceived, ImportFinished, ImportStaged
+from libs.common.schema import import_sessions, imports, sessions
+from libs.common.waiting import waiting_on_import
 
 CANCELLED = "cancelled"
 DETAIL = "The import was cancelled."
@@ -17,7 +18,7 @@ DETAIL = "The import was cancelled."
 
 async def cancel_import(
     connection: AsyncConnection, user: User, import_id: UUID
-) -> Sequence[ImportFinished | CommandReceived]:
+) -> Sequence[ImportFinished | ImportStaged | CommandReceived]:
     """End an import and drop its entries, unless a session of it has landed; what to tell afterwards. Safe to repeat.
 
     Router and archiver hold the import's row too (`hold_import`): of a cancel and a merge that meet, the first wins.
@@ -37,15 +38,7 @@ async def cancel_import(
             detail = "Sessions of the import have landed already: delete those that are not wanted."
             raise UserError("conflict-import-landed", detail)
         await _end(connection, import_id)
-    return [ImportFinished(import_id=import_id), *await _waiting_commands(connection, import_id)]
-
-
-async def _waiting_commands(connection: AsyncConnection, import_id: UUID) -> Sequence[CommandReceived]:
-    """The commands that wait until what was accepted before them has ended."""
-    query = sa.select(commands.c.id).where(
-        commands.c.session_id.in_(_sessions_of(import_id)), commands.c.done_at.is_(None), commands.c.outcome.is_(None)
-    )
-    return [CommandReceived(command_id=each) for each in await connection.scalars(query)]
+    return [ImportFinished(import_id=import_id), *await waiting_on_import(connection, import_id)]
 
 
 def _sessions_of(import_id: UUID) -> sa.ScalarSelect[str]:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common import telemetry
 from libs.common.broker import Broker
-from libs.common.database import end_import, transaction
+from libs.common.command_rows import end_work
+from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.requests import ImportRequest
 from libs.common.schema import commands, import_batches, imports, logins
@@ -92,7 +93,7 @@ async def fail_silent(engine: AsyncEngine, broker: Broker, silent_after: timedel
         ids = list((await connection.execute(query)).scalars())
     for import_id in ids:
         error = Retryable("silent", "No progress was seen for too long.")
-        await broker.publish(*await end_import(engine, import_id, "failed", error))
+        await broker.publish(*await end_work(engine, import_id, "failed", error))
         telemetry.log().error("import silent", import_id=str(import_id))
     return len(ids)
 

@@ -3,15 +3,19 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common.commands import EntryFields
+from libs.common.command_rows import NewCommand, add_command, end_work
+from libs.common.commands import Build, EntryFields
 from libs.common.database import open_engine, transaction, upgrade
 from libs.common.entries import take_back_empty
+from libs.common.errors import UserError
+from libs.common.messages import ImportStaged, SessionChanged
 from libs.common.outbox import Origin
 from libs.common.requests import Area, Atomicity, Destination, Duplicates, ImportRequest, Naming, Overwrite, Unparsable
 from libs.common.schema import (
@@ -29,6 +33,7 @@ from libs.common.schema import (
 )
 from libs.common.storage import memory_store
 from services.archiver.building import build_entry
+from services.archiver.commands import run_command
 from tests import builders
 from tests.integration.shared import SITE, Imports, together
 from tests.servers import Servers, unique_name
@@ -394,6 +399,33 @@ async def test_parallel_zips_that_a_commit_separates_all_find_the_halves(sent: I
     assert {uri for one in landed for uri in one.uris} == {
         f"/archive/projects/P/subjects/S1/experiments/{row['label']}" for row in halves
     }
+
+
+@pytest.mark.parametrize("how", ["rejected", "failed"])
+async def test_a_commit_that_waits_for_another_import_is_told_when_that_one_ends_badly(sent: Imports, how: str) -> None:
+    """Its client waits: not until the sweep."""
+    waiting, other = [await sent.received(images(range(n, n + 5)), dicom_zip(commit=True)) for n in (0, 5)]
+    for import_id in (waiting, other):
+        await sent.route(import_id)
+    await sent.stage(waiting)
+    assert await sent.merge(waiting) == []
+    told = await end_work(sent.engine, other, how, UserError("damaged", "a file is damaged"))
+    assert ImportStaged(import_id=waiting) in told
+    await sent.merge(waiting)
+    assert (await sent.catalogued(waiting)).outcome == "completed"
+
+
+async def test_a_command_that_waits_for_an_import_is_told_when_that_one_ends_badly(sent: Imports) -> None:
+    await sent.land(images(range(5)), gradual())
+    (entry,) = await sent.entries()
+    other = await sent.received(images(range(5, 9)), gradual())
+    await sent.route(other)
+    async with transaction(sent.engine) as connection:
+        command = await add_command(connection, NewCommand(uuid4(), "ann", Build(), entry["id"]))
+    assert await run_command(command, sent.engine, SITE) == []
+    told = await end_work(sent.engine, other, "rejected", UserError("damaged", "a file is damaged"))
+    assert command in told
+    assert any(isinstance(one, SessionChanged) for one in await run_command(command, sent.engine, SITE))
 
 
 async def test_direct_archive_is_hidden_until_it_is_archived(sent: Imports) -> None:
