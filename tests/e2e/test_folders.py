@@ -19,6 +19,12 @@ def expectation(name: str) -> dict[str, Any]:
     return found
 
 
+async def names_in(site: Site, scan: str) -> set[tuple[str, str]]:
+    """The resource and the name of each file of a scan."""
+    resources = [row["label"] for row in await site.rows(f"{scan}/resources")]
+    return {(label, row["Name"]) for label in resources for row in await site.rows(f"{scan}/resources/{label}/files")}
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 async def test_every_dicom_file_is_stored_in_its_session_and_scan(
     site: Site, project: str, events: Subscriber, name: str
@@ -35,7 +41,10 @@ async def test_every_dicom_file_is_stored_in_its_session_and_scan(
         assert {scan["ID"]: scan["xsiType"] for scan in scans} == {
             scan_id: scan["xsi_type"] for scan_id, scan in session["scans"].items()
         }
-        for scan in session["scans"].values():
+        for scan_id, scan in session["scans"].items():
+            expected = [(label, report[file["path"]]) for label, fs in scan["resources"].items() for file in fs]
+            placed = {(label, line["name"]) for label, line in expected if line["verdict"] == "stored"}
+            assert await names_in(site, f"/data{rows[study]['url']}/scans/{scan_id}") == placed
             for label, files in scan["resources"].items():
                 for file in files:
                     line = report[file["path"]]
