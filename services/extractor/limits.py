@@ -17,7 +17,7 @@ class Limits(BaseModel):
     size_bytes: int = Field(default=1 << 40, gt=0)
     members: int = Field(default=500_000, gt=0)
     ratio: int = Field(default=200, gt=0)
-    ratio_floor_bytes: int = Field(default=1 << 30, ge=0)
+    ratio_floor_bytes: int = Field(default=256 << 20, ge=0)
     depth: int = Field(default=4, ge=0)
     """Archives inside archives: 0 allows none in the upload itself."""
 

@@ -6,6 +6,7 @@ import signal
 import uuid
 
 import httpx
+import psycopg
 import pytest
 
 from tests.e2e.conftest import Site, uris
@@ -65,7 +66,7 @@ async def test_a_worker_that_dies_in_the_middle_finishes_after_its_restart(
 
 
 async def test_a_gateway_that_dies_after_the_upload_answers_after_its_restart(site: Site, project: str) -> None:
-    """The client's retry with the same key gets the answer of the import that it had started."""
+    """The import ends while nobody can answer; the client's retry with the same key gets its answer."""
     key = uuid.uuid4().hex
 
     async def post() -> httpx.Response:
@@ -82,20 +83,29 @@ async def test_a_gateway_that_dies_after_the_upload_answers_after_its_restart(si
     site.stack.kill("gateway")
     with pytest.raises(httpx.TransportError):
         await first
-    site.stack.start("gateway")
     site.stack.start("extractor")
+    await ended(site, key)
+    site.stack.start("gateway")
     site.stack.wait_until_ready()
     (uri,) = uris(await post())
     assert f"/data/archive/projects/{project}/" in uri
     assert sorted((await site.archived_files(project)).values()) == expected()
 
 
+async def ended(site: Site, key: str) -> None:
+    """Wait until the import of this `Idempotency-Key` has its outcome, by looking at its row."""
+    deadline = asyncio.get_running_loop().time() + 60
+    with psycopg.connect(site.stack.env["DATABASE_URL"], autocommit=True) as connection:
+        query = "select 1 from imports where idempotency_key = %s and outcome = 'completed'"
+        while connection.execute(query, (key,)).fetchone() is None:
+            assert asyncio.get_running_loop().time() < deadline, "the import does not end"
+            await asyncio.sleep(0.1)
+
+
 async def test_an_import_whose_message_was_never_published_is_told_again(site: Site, project: str) -> None:
     """A row is the promise: the sweep publishes what a dead gateway could not."""
     import_ = await accepted(site, project)
     await finished(site, import_)
-    import psycopg
-
     with psycopg.connect(site.stack.env["DATABASE_URL"], autocommit=True) as connection:
         other = uuid.uuid4()
         connection.execute(
