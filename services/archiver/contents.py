@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -38,6 +39,7 @@ _FILE_COLUMNS = (
     "number_of_frames",
     "import_id",
     "created_by",
+    "created_at",
 )
 
 
@@ -180,7 +182,11 @@ async def _copy_files(
     submission: Import,
     ids: Sequence[int],
 ) -> None:
-    """COPY the files' rows, under `ids` where these are known already."""
+    """COPY the files' rows, under `ids` where these are known already.
+
+    They came now, with their session locked, and not when the transaction began: a build may have come between.
+    """
+    now = datetime.now(UTC)
     rows = {(gain.scan_id, gain.label): gain.row for gain in gains}
     await copy_rows(
         connection,
@@ -202,6 +208,7 @@ async def _copy_files(
                 one.file.number_of_frames,
                 submission.id,
                 submission.login,
+                now,
             )
             for number, one in enumerate(planned)
         ),

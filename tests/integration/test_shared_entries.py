@@ -428,6 +428,25 @@ async def test_a_command_that_waits_for_an_import_is_told_when_that_one_ends_bad
     assert any(isinstance(one, SessionChanged) for one in await run_command(command, sent.engine, SITE))
 
 
+async def test_files_that_waited_for_a_build_are_counted_by_the_next_one(sent: Imports) -> None:
+    """They came after it, however long before it their transaction began."""
+    await sent.land(images(range(3)), gradual())
+    (entry,) = await sent.entries()
+    later = await sent.received(images(range(3, 7)), gradual())
+    await sent.route(later)
+    await sent.stage(later)
+    async with transaction(sent.engine) as connection:
+        await connection.execute(sa.select(sessions.c.id).where(sessions.c.id == entry["id"]).with_for_update())
+        merging = asyncio.create_task(sent.merge(later))
+        await asyncio.sleep(0.5)
+        await build_entry(connection, entry["id"], EntryFields(), Origin("ann"), SITE)
+    await merging
+    async with transaction(sent.engine) as connection:
+        await build_entry(connection, entry["id"], EntryFields(), Origin("ann"), SITE)
+    changes = await sent.rows(sa.select(session_changes.c.event).order_by(session_changes.c.revision))
+    assert [row["event"]["files_added"] for row in changes] == [3, 4]
+
+
 async def test_direct_archive_is_hidden_until_it_is_archived(sent: Imports) -> None:
     landed = await sent.land(images(range(2)), dicom_zip(direct_archive=True))
     (entry,) = await sent.entries()
