@@ -88,7 +88,12 @@ async def _silent_commands(connection: AsyncConnection) -> list[CommandReceived]
 
 
 async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
+    """The oldest first; those whose work has failed come last, so that they keep no others from being told."""
     columns = session_changes.c
+    has_failed = [
+        sa.exists().where(table.c.id == work_id, table.c.outcome == "failed")
+        for table, work_id in ((imports, columns.import_id), (commands, columns.command_id))
+    ]
     query = (
         sa.select(
             sa.func.coalesce(columns.import_id, columns.command_id).label("work_id"),
@@ -96,7 +101,7 @@ async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
             columns.revision,
         )
         .where(columns.catalogued_at.is_(None), columns.changed_at < _silent_since())
-        .order_by(columns.changed_at)
+        .order_by(sa.or_(*has_failed), columns.changed_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )

@@ -2,16 +2,17 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from libs.common.commands import Build
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived, Output
+from libs.common.messages import CommandReceived, Output, SessionChanged
 from libs.common.requests import Duplicates
-from libs.common.schema import commands, configs, sessions
-from services.archiver.sweep import start_idle, tell_again
+from libs.common.schema import commands, configs, session_changes, sessions
+from services.archiver.sweep import AT_ONCE, start_idle, tell_again
 from tests.integration.commanded import catalogue, ended, give, receiving, run, session
 from tests.integration.routed import AT, Archive, File
 from tests.integration.test_merge import some, to_archive, to_prearchive
@@ -137,3 +138,22 @@ async def test_an_archived_session_is_never_idle(archive: Archive) -> None:
     landed = await archive.land(some(1), to_archive())
     await archive.execute(sa.update(sessions).where(sessions.c.id == landed.sessions[0]).values(status="RECEIVING"))
     assert await idle(archive) == []
+
+
+async def test_changes_that_can_never_be_catalogued_keep_no_others_from_being_told(archive: Archive) -> None:
+    """Work that has failed is told again too, as long as there is room."""
+    session_id = (await archive.land(some(1), to_archive())).sessions[0]
+    failed, lively = await give(archive, session_id, Build()), await give(archive, session_id, Build())
+    await archive.execute(sa.update(commands).where(commands.c.id == failed).values(outcome="failed"))
+    await archive.execute(sa.delete(session_changes))
+    change = {"session_id": session_id, "verb": "updated", "pipelines": False, "resources": [], "event": {}}
+    rows = [
+        {**change, "revision": 10 + number, "event_id": uuid4(), "project": "P", "changed_at": at, "command_id": work}
+        for number, (at, work) in enumerate([*[(AT, failed)] * AT_ONCE, (AT + timedelta(days=1), lively)])
+    ]
+    await archive.execute(sa.insert(session_changes).values(rows))
+    told = Told()
+    await tell_again(archive.engine, told)
+    changes = [one for one in told.outputs if isinstance(one, SessionChanged)]
+    assert len(changes) == AT_ONCE
+    assert lively in {one.import_id for one in changes}
