@@ -18,6 +18,7 @@ from services.archiver.idle import commit_idle
 
 SWEEP_SECONDS = 15
 SILENT_SECONDS = 60
+FAILED_SECONDS = 3600
 UNTOLD_SECONDS = 5
 AT_ONCE = 100
 
@@ -88,12 +89,13 @@ async def _silent_commands(connection: AsyncConnection) -> list[CommandReceived]
 
 
 async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
-    """The oldest first; those whose work has failed come last, so that they keep no others from being told."""
+    """The oldest first. Those whose work has failed come last and once an hour: each telling may be parked again."""
     columns = session_changes.c
     has_failed = [
         sa.exists().where(table.c.id == work_id, table.c.outcome == "failed")
         for table, work_id in ((imports, columns.import_id), (commands, columns.command_id))
     ]
+    age = sa.cast(sa.func.extract("epoch", sa.func.now() - columns.changed_at), sa.Integer)
     query = (
         sa.select(
             sa.func.coalesce(columns.import_id, columns.command_id).label("work_id"),
@@ -101,6 +103,7 @@ async def _silent_changes(connection: AsyncConnection) -> list[SessionChanged]:
             columns.revision,
         )
         .where(columns.catalogued_at.is_(None), columns.changed_at < _silent_since())
+        .where(sa.or_(sa.not_(sa.or_(*has_failed)), sa.func.mod(age, FAILED_SECONDS) < 2 * SWEEP_SECONDS))
         .order_by(sa.or_(*has_failed), columns.changed_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)

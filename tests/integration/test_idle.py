@@ -1,7 +1,7 @@
 """The archiver's sweep: commands are told until they have ended, entries that receive no more are committed."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -141,15 +141,16 @@ async def test_an_archived_session_is_never_idle(archive: Archive) -> None:
 
 
 async def test_changes_that_can_never_be_catalogued_keep_no_others_from_being_told(archive: Archive) -> None:
-    """Work that has failed is told again too, as long as there is room."""
+    """Work that has failed is told again too, once an hour: its message is parked, and would be again."""
     session_id = (await archive.land(some(1), to_archive())).sessions[0]
     failed, lively = await give(archive, session_id, Build()), await give(archive, session_id, Build())
     await archive.execute(sa.update(commands).where(commands.c.id == failed).values(outcome="failed"))
     await archive.execute(sa.delete(session_changes))
     change = {"session_id": session_id, "verb": "updated", "pipelines": False, "resources": [], "event": {}}
+    on_the_hour = datetime.now(UTC) - timedelta(days=2)
     rows = [
         {**change, "revision": 10 + number, "event_id": uuid4(), "project": "P", "changed_at": at, "command_id": work}
-        for number, (at, work) in enumerate([*[(AT, failed)] * AT_ONCE, (AT + timedelta(days=1), lively)])
+        for number, (at, work) in enumerate([*[(on_the_hour, failed)] * AT_ONCE, (AT + timedelta(days=1), lively)])
     ]
     await archive.execute(sa.insert(session_changes).values(rows))
     told = Told()
@@ -157,3 +158,9 @@ async def test_changes_that_can_never_be_catalogued_keep_no_others_from_being_to
     changes = [one for one in told.outputs if isinstance(one, SessionChanged)]
     assert len(changes) == AT_ONCE
     assert lively in {one.import_id for one in changes}
+    is_failed = session_changes.c.command_id == failed
+    half_past = on_the_hour - timedelta(minutes=30)
+    await archive.execute(sa.update(session_changes).where(is_failed).values(changed_at=half_past))
+    told = Told()
+    await tell_again(archive.engine, told)
+    assert {one.import_id for one in told.outputs if isinstance(one, SessionChanged)} == {lively}
