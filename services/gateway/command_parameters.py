@@ -10,6 +10,7 @@ from libs.common.errors import UserError
 from libs.common.names import parse_dest
 from libs.common.requests import Area, Destination, Duplicates
 from services.gateway.parameters import IdOf, read_parameters
+from services.gateway.sender_paths import SHORTCUTS
 
 STATUSES = ("RECEIVING", "READY", "CONFLICT", "ERROR")
 """What an entry can be set to: the other statuses of §7.6 say that something is going on, which nobody can set."""
@@ -17,8 +18,13 @@ LISTENER = "http-session-listener"
 LISTENER_LENGTH = 256
 _READ = frozenset(
     {"dest", "overwrite", "overwrite_files", "duplicates", "quarantine", "triggerPipelines", "tiggerPipelines"}
-    | {"AA", "auto-archive", "VISIT", "PROTOCOL", "TIMEZONE", "SOURCE"}
+    | {"AA", "auto-archive", "VISIT", "PROTOCOL", "TIMEZONE", "SOURCE", *SHORTCUTS}
 )
+_SHORT = {
+    "xnat:imageSessionData/visit_id": ("visit_id", "visit"),
+    "xnat:imageSessionData/protocol": ("protocol",),
+}
+"""Short names that the archiver reads (§1.2); `VISIT` and `PROTOCOL` are of the entry, and of its row."""
 _SESSION = ("session", "xnat:…/label", "EXPT_LABEL", "label")
 _SUBJECT = ("subject", "SUBJECT_ID", "xnat:…/subject_ID", "subject_ID")
 _LABEL_PATH = re.compile(r"xnat:\w+/(label|project|subject_id)", re.IGNORECASE)
@@ -43,6 +49,8 @@ def read_archiving(values: Mapping[str, str], duplicates: Duplicates) -> Archivi
     """
     named = {**values, **_paths(values)}
     kept = {name: value for name, value in values.items() if name in _READ or _is_path(name)}
+    short = {path: _first(values, names) for path, names in _SHORT.items()}
+    kept = {**{path: text for path, text in short.items() if text}, **kept}
     kept["EXPT_LABEL"] = _first(named, _SESSION)
     kept["SUBJECT_ID"] = _first(named, _SUBJECT)
     kept["PROJECT_ID"] = _first(named, ("PROJECT_ID", "project", "xnat:…/project"))
@@ -84,11 +92,7 @@ def read_status(values: Mapping[str, str]) -> SetStatus:
     """The status to set (§9.4). Raises `UserError` where it is none that can be set."""
     status = values.get("status", "").strip().upper()
     if status not in STATUSES:
-        problem = "is a state in progress, which" if status.startswith("_") else "must be named, and"
-        raise UserError(
-            "parameter-invalid",
-            f"status {problem} must be one that can be set: {', '.join(STATUSES)}.",
-        )
+        raise UserError("parameter-invalid", f"status must be one that can be set: {', '.join(STATUSES)}.")
     return SetStatus(status=status)
 
 

@@ -147,7 +147,7 @@ def experiment_row(session: Session, columns: Sequence[str]) -> Row:
     values = {
         "ID": session.id,
         "project": session.project or "",
-        "date": dicom_date(session.attributes.get("StudyDate")),
+        "date": session.stated.get("date") or dicom_date(session.attributes.get("StudyDate")),
         "xsiType": session.xsi_type,
         "label": session.label,
         "insert_date": moment(session.archived_at or session.created_at),

@@ -1,5 +1,6 @@
 """Sessions as addresses name them, in the archive or in the prearchive, for those who may read them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,12 @@ from libs.common.names import UNASSIGNED, prearchive_uri
 from libs.common.schema import project_aliases, projects, sessions, subjects
 
 PREARCHIVED = ("opening", "prearchive")
+
+_STATED = re.compile(
+    r"xnat:(?:\w*SessionData|experimentData|subjectAssessorData)/@?"
+    r"(?!(?:ID|label|project|subject_ID|UID)$)(\w+|(?:scanner|investigator)/\w+)"
+)
+"""XML path of a field of the session itself; what names the session is not the sender's to state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,13 @@ class Session:
     updated_at: datetime
     archived_at: datetime | None
     quarantined: bool
+    fields: Mapping[str, str]
+
+    @property
+    def stated(self) -> Mapping[str, str]:
+        """What its sender set by XML path, by the name that the field has in an item, such as `note`."""
+        found = ((_STATED.fullmatch(path), self.fields[path]) for path in sorted(self.fields))
+        return {match[1]: text for match, text in found if match and text}
 
     @property
     def is_archived(self) -> bool:

@@ -126,6 +126,7 @@ def session_item(session: Session, scans: Sequence[Scan]) -> Item:
         "visit_id": session.visit,
         "protocol": session.protocol,
         **{name: attributes.get(keyword) or "" for name, keyword in _SESSION_FIELDS.items()},
+        **session.stated,
     }
     children = {"scans/scan": [scan_item(session, scan) for scan in scans]} if scans else {}
     return Item(session.xsi_type, fields, children)

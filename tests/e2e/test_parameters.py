@@ -135,6 +135,19 @@ async def test_xml_paths_and_short_names_are_in_the_document(site: Site, project
     }  # fmt: skip
     assert root.findtext(f"{XNAT}investigator/{XNAT}lastname") == "Doe"
     assert (root.get("visit_id"), root.get("protocol")) == ("v1", "p1")
+    (row,) = await site.rows(f"/data/projects/{project}/experiments")
+    item = (await site.http.get(row["URI"], params={"format": "json"})).json()["items"][0]["data_fields"]
+    stated = {**texts, "visit_id": "v1", "investigator/lastname": "Doe"}
+    assert (row["date"], {name: item[name] for name in stated}) == ("2020-01-02", stated)
+
+
+async def test_an_archiving_reads_short_names_too(site: Site, project: str) -> None:
+    """§1.2: shortcut names are read by the archiver."""
+    (uri,) = uris(await site.upload(datasets.a(project), PROJECT_ID=project, SUBJECT_ID="S", EXPT_LABEL="E"))
+    more = {"note": "late", "visit_id": "v2"}
+    uris(await site.http.post("/data/services/archive", data={"src": uri, **more}))
+    root = await document(site, project)
+    assert (root.findtext(f"{XNAT}note"), root.get("visit_id")) == ("late", "v2")
 
 
 @pytest.mark.parametrize("named", ["label", "id"])

@@ -45,6 +45,17 @@ def test_other_paths_of_the_document_stay() -> None:
     assert read_archiving(paths, Duplicates.IDENTICAL).archive.xml_paths == paths
 
 
+def test_short_names_are_paths_as_for_an_import() -> None:
+    asked = read_archiving({"note": "n", "visit": "v", "protocol": "p"}, Duplicates.IDENTICAL)
+    assert asked.archive.xml_paths == {
+        "xnat:imageSessionData/note": "n",
+        "xnat:imageSessionData/visit_id": "v",
+        "xnat:imageSessionData/protocol": "p",
+    }
+    with pytest.raises(UserError, match="date must be YYYY-MM-DD"):
+        read_archiving({"date": "today"}, Duplicates.IDENTICAL)
+
+
 def test_wishes_are_those_of_an_import() -> None:
     values = {"overwrite": "override", "quarantine": "true", "tiggerPipelines": "false", "import-handler": "ignored"}
     archive = read_archiving(values, Duplicates.KEEP).archive
