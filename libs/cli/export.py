@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common import names
 from libs.common.database import transaction
 from libs.common.errors import UserError
+from libs.common.resource_rows import catalog_paths
 from libs.common.schema import assessors, files, resources, scans, sessions
 from libs.common.storage import Missing, ObjectStore
 
@@ -65,7 +66,7 @@ async def export_session(
     async with transaction(engine) as connection:
         session = await _find(connection, named)
         wanted = await _files(connection, session)
-        catalogs = await _catalogs(connection, session)
+        catalogs = await catalog_paths(connection, session.id)
     home = directory / session.project / ARCHIVE_FOLDER
     folder = home / session.label
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -75,8 +76,8 @@ async def export_session(
         written += sum(await asyncio.gather(*(_write(store, folder / file.path, file) for file in batch)))
         done += len(batch)
         tell(Progress(done, len(wanted), written))
-    for key, path in catalogs:
-        await _write_document(store, key, folder / path, localize)
+    for path in catalogs:
+        await _write_document(store, session.prefix + path, folder / path, localize)
     await _write_document(store, names.session_xml_key(session.prefix), home / f"{session.label}.xml", lambda xml: xml)
     return folder
 
@@ -134,16 +135,6 @@ def _safe(name: str) -> str:
     if any(part in {"", ".", ".."} for part in name.split("/")):
         raise UserError("name-unsafe", "A file's name would leave the session's folder.")
     return name
-
-
-async def _catalogs(connection: AsyncConnection, session: _Session) -> Sequence[tuple[str, str]]:
-    rows = await connection.execute(
-        sa.select(scans.c.scan_id, resources.c.label, assessors.c.id.label("assessor_id"))
-        .select_from(resources.outerjoin(scans).outerjoin(assessors))
-        .where(resources.c.session_id == session.id)
-    )
-    paths = [names.catalog_path(row.scan_id, row.label, row.assessor_id) for row in rows]
-    return [(session.prefix + path, path) for path in paths]
 
 
 async def _write(store: ObjectStore, path: Path, file: _File) -> bool:

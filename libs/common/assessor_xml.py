@@ -1,14 +1,14 @@
 """The XML of an assessor: its document as it was sent, with what is ours in it (pure; import semantics §6.4)."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lxml import etree
 
+from libs.common.xml_characters import ILLEGAL
+
 XNAT = "http://nrg.wustl.edu/xnat"
 _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BEFORE_FILES = frozenset(
     {
         *("sharing", "date", "time", "duration", "delay", "note", "investigator", "validation", "resources", "fields"),
@@ -96,6 +96,6 @@ def _file(file: AssessorFile) -> etree._Element:
     }
     for name, value in values.items():
         if value:
-            made.set(name, _ILLEGAL.sub("", value))
+            made.set(name, ILLEGAL.sub("", value))
     made.set(_XSI_TYPE, "xnat:resourceCatalog")
     return made

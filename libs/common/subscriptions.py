@@ -9,6 +9,13 @@ from libs.common.errors import ScandockError
 from libs.common.messages import Message, Output
 
 
+class Tell(Protocol):
+    """How a message is published."""
+
+    async def __call__(self, *outputs: Output) -> None:
+        """Publish, confirmed. Raises `Retryable`."""
+
+
 class End(Protocol):
     """How a consumer ends the import or command of its message: `rejected` is the sender's, `failed` ours."""
 

@@ -79,11 +79,11 @@ async def _whereabouts(connection: AsyncConnection, entry: Session) -> Archived:
 
 async def _archive(connection: AsyncConnection, entry: Session, wanted: Wanted, origin: Origin, site: Site) -> Archived:
     case = await load_stored_case(connection, entry, wanted)
-    decision = decide(case) if case.files or case.entry.assessors else None
-    problem = NO_FILES if decision is None else decision.problem
-    if decision is None or problem is not None:
-        await _hold(connection, entry, problem or NO_FILES, origin, site)
-        return Archived(entry.id, uri_of(entry), problem)
+    if not case.files and not case.entry.assessors:
+        return await _hold(connection, entry, NO_FILES, origin, site)
+    decision = decide(case)
+    if decision.problem is not None:
+        return await _hold(connection, entry, decision.problem, origin, site)
     if decision.joins is None:
         uri = await _move_in(connection, case, decision, wanted, origin, site)
         return Archived(entry.id, uri)
@@ -95,12 +95,13 @@ async def _archive(connection: AsyncConnection, entry: Session, wanted: Wanted, 
     return Archived(decision.joins.id, uri_of(decision.joins))
 
 
-async def _hold(connection: AsyncConnection, entry: Session, problem: Problem, origin: Origin, site: Site) -> None:
+async def _hold(connection: AsyncConnection, entry: Session, problem: Problem, origin: Origin, site: Site) -> Archived:
     """The entry waits with its reason; it is seen from now on (A52)."""
     status = Status.CONFLICT if problem.outcome is Outcome.CONFLICT else Status.ERROR
     values = {"status": status, "status_reason": problem.detail, "is_direct": False}
     await write_session(connection, entry.id, values)
     await write_change(connection, Change(entry.id, "conflict", reason=problem.code), origin, site)
+    return Archived(entry.id, uri_of(entry), problem)
 
 
 async def _move_in(

@@ -11,9 +11,10 @@ from libs.common.commands import EntryFields
 from libs.common.errors import UserError
 from libs.common.outbox import Change, Origin, Site, all_resources, write_change
 from libs.common.preferences import load_preferences
-from libs.common.schema import scans, session_changes, session_ids, sessions
+from libs.common.schema import files, scans, session_changes, session_ids, sessions
 from services.archiver.builds import BuiltScan, Part, part_name, plan_build
 from services.archiver.cases import Place, Session, Status
+from services.archiver.changes import folders_taken
 from services.archiver.contents import count_files
 from services.archiver.rows import load_session, with_contents
 
@@ -111,9 +112,7 @@ async def _count_untold(connection: AsyncConnection, session_id: str) -> int:
         .scalar_subquery()
     )
     query = (
-        sa.select(sa.func.count())
-        .select_from(sa.table("files"))
-        .where(sa.column("session_id") == session_id, sa.column("created_at") > told)
+        sa.select(sa.func.count()).select_from(files).where(files.c.session_id == session_id, files.c.created_at > told)
     )
     return (await connection.execute(query)).scalar_one()
 
@@ -158,7 +157,7 @@ async def _open_part(connection: AsyncConnection, entry: Session, part: Part, si
     values = {
         "id": session_id,
         "label": part_name(entry.label or entry.folder, part.word, await _labels_taken(connection, entry)),
-        "folder": part_name(entry.folder, part.word, await _folders_taken(connection, entry)),
+        "folder": part_name(entry.folder, part.word, await folders_taken(connection, entry, entry.timestamp)),
         "prefix": names.session_prefix(entry.project, session_id),
         "revision": 0,
         "opened_by": None,
@@ -178,18 +177,6 @@ async def _labels_taken(connection: AsyncConnection, entry: Session) -> set[str]
             columns.project == entry.project,
             columns.place.in_((Place.PREARCHIVE, Place.ARCHIVE)),
             columns.study_instance_uid != entry.study_instance_uid,
-        )
-    )
-    return set(rows)
-
-
-async def _folders_taken(connection: AsyncConnection, entry: Session) -> set[str]:
-    columns = sessions.c
-    rows = await connection.scalars(
-        sa.select(columns.folder).where(
-            sa.func.coalesce(columns.project, names.UNASSIGNED) == (entry.project or names.UNASSIGNED),
-            columns.timestamp == entry.timestamp,
-            columns.place.in_((Place.OPENING, Place.PREARCHIVE)),
         )
     )
     return set(rows)

@@ -174,16 +174,21 @@ async def _prearchive_place(connection: AsyncConnection, case: Case, decision: D
         return entry.timestamp, entry.folder
     if aim.folder is not None:
         return aim.timestamp, aim.folder
+    return aim.timestamp, free_name(entry.folder, await folders_taken(connection, entry, aim.timestamp))
+
+
+async def folders_taken(connection: AsyncConnection, entry: Session, timestamp: str) -> set[str]:
+    """The folders that other entries of the project have under a timestamp."""
     columns = sessions.c
     used = await connection.scalars(
         sa.select(columns.folder).where(
             sa.func.coalesce(columns.project, names.UNASSIGNED) == (entry.project or names.UNASSIGNED),
-            columns.timestamp == aim.timestamp,
+            columns.timestamp == timestamp,
             columns.place.in_((Place.OPENING, Place.PREARCHIVE)),
             columns.id != entry.id,
         )
     )
-    return aim.timestamp, free_name(entry.folder, set(used))
+    return set(used)
 
 
 async def _close_entry(connection: AsyncConnection, entry: Session, decision: Decision) -> None:

@@ -71,11 +71,5 @@ async def _as_imported(connection: AsyncConnection, session_id: str) -> Archive:
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         return Archive()
-    request = ImportRequest.model_validate(row.request)
-    return Archive(
-        overwrite=request.overwrite,
-        overwrite_files=request.overwrite_files,
-        duplicates=request.duplicates,
-        quarantine=request.quarantine,
-        trigger_pipelines=request.trigger_pipelines,
-    )
+    archive = Commit.of_import(ImportRequest.model_validate(row.request)).archive
+    return archive.model_copy(update={"subject": None, "session": None, "xml_paths": {}})

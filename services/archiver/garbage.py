@@ -18,16 +18,14 @@ from libs.common.bucket import abort_unfinished
 from libs.common.database import transaction
 from libs.common.errors import Retryable
 from libs.common.reports import report_key
+from libs.common.resource_rows import catalog_paths
 from libs.common.schema import (
-    assessors,
     cache_files,
     files,
     import_sessions,
     import_sources,
     imports,
     replaced_files,
-    resources,
-    scans,
     sessions,
 )
 from libs.common.storage import ObjectStore, S3Settings, Stored, s3_store
@@ -189,7 +187,10 @@ async def _drop_session(connection: AsyncConnection, store: ObjectStore, session
     by_import = replaced_files.c.file["import_id"].astext.is_not(None)
     replaced = sa.select(replaced_files.c.object_key).where(replaced_files.c.session_id == session_id, by_import)
     keys += await connection.scalars(replaced)
-    documents = [names.session_xml_key(prefix), *await _catalogs(connection, session_id, prefix)]
+    documents = [
+        names.session_xml_key(prefix),
+        *(prefix + path for path in await catalog_paths(connection, session_id)),
+    ]
     await connection.execute(sa.delete(files).where(columns.session_id == session_id))
     await connection.execute(sa.delete(sessions).where(sessions.c.id == session_id))
     removed = 0
@@ -197,15 +198,6 @@ async def _drop_session(connection: AsyncConnection, store: ObjectStore, session
         removed += await _remove_unnamed(connection, store, keys[start : start + PAGE])
     await store.delete(documents)
     return removed
-
-
-async def _catalogs(connection: AsyncConnection, session_id: str, prefix: str) -> list[str]:
-    rows = await connection.execute(
-        sa.select(scans.c.scan_id, resources.c.label, assessors.c.id.label("assessor_id"))
-        .select_from(resources.outerjoin(scans).outerjoin(assessors))
-        .where(resources.c.session_id == session_id)
-    )
-    return [prefix + names.catalog_path(row.scan_id, row.label, row.assessor_id) for row in rows]
 
 
 async def _drop_orphans(engine: AsyncEngine, store: ObjectStore) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -12,8 +11,9 @@ from libs.common.commands import CommandKind
 from libs.common.database import transaction
 from libs.common.entries import take_back_empty
 from libs.common.errors import Retryable
-from libs.common.messages import CommandReceived, ImportStaged, Output, SessionChanged
+from libs.common.messages import CommandReceived, ImportStaged, SessionChanged
 from libs.common.schema import commands, imports, session_changes
+from libs.common.subscriptions import Tell
 from services.archiver.idle import commit_idle
 
 SWEEP_SECONDS = 15
@@ -21,13 +21,6 @@ SILENT_SECONDS = 60
 FAILED_SECONDS = 3600
 UNTOLD_SECONDS = 5
 AT_ONCE = 100
-
-
-class Tell(Protocol):
-    """How a message is published."""
-
-    async def __call__(self, *outputs: Output) -> None:
-        """Publish, confirmed. Raises `Retryable`."""
 
 
 async def sweep(engine: AsyncEngine, tell: Tell, idle: timedelta | None = None) -> None:

@@ -2,10 +2,11 @@
 
 import re
 
+from libs.common.xml_characters import ILLEGAL
+
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 """XNAT's clients look for exactly this first line (clients §4)."""
 
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _TEXT = str.maketrans(_ESCAPES)
 _PLAIN = re.compile("[\x20\x21\x23-\x25\x27-\x3b\x3d\x3f-\x7e]*")
@@ -14,7 +15,7 @@ _ATTRIBUTE = str.maketrans({**_ESCAPES, '"': "&quot;", "\t": "&#9;", "\n": "&#10
 
 def legal(text: str) -> str:
     """`text` without the characters that XML 1.0 §2.2 forbids; everything else stays, in any script."""
-    return _ILLEGAL.sub("", text)
+    return ILLEGAL.sub("", text)
 
 
 def escaped(text: str) -> str:

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -17,16 +16,10 @@ from libs.common.database import transaction
 from libs.common.errors import Poison, Retryable, UserError
 from libs.common.messages import ImportReceived, Output
 from libs.common.schema import imports
+from libs.common.subscriptions import Tell
 
 SWEEP_SECONDS = 15
 AT_ONCE = 100
-
-
-class Tell(Protocol):
-    """How a message is published."""
-
-    async def __call__(self, *outputs: Output) -> None:
-        """Publish, confirmed. Raises `Retryable`."""
 
 
 @dataclass(frozen=True, slots=True)

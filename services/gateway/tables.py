@@ -11,10 +11,11 @@ from enum import StrEnum
 
 from lxml import etree
 
+from libs.common.xml_characters import ILLEGAL
+
 Row = Mapping[str, str]
 """One row: column -> text. Numbers and booleans are text too; empty is ""."""
 
-_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.\d{0,6})?)?)?")
 
@@ -62,7 +63,7 @@ def table_xml(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
     for row in rows:
         line = etree.SubElement(body, "row")
         for column in columns:
-            etree.SubElement(line, "cell").text = _UNSPEAKABLE.sub("\ufffd", row.get(column, ""))
+            etree.SubElement(line, "cell").text = ILLEGAL.sub("\ufffd", row.get(column, ""))
     return etree.tostring(result, encoding="UTF-8", xml_declaration=True)
 
 
